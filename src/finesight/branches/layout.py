@@ -1,0 +1,72 @@
+"""How a context and its branches lie in a row: the prefix, then one branch behind another.
+
+Every branch counts its positions from the end of the prefix, and sees the prefix and itself but no other branch, so
+each branch computes what it would compute in a row of its own. What branches share is computed once.
+(Molmo's message trees, Deitke et al. 2024, lay out annotations of an image the same way.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from finesight.models.encoded import UNLEARNED, Encoded
+
+PADDING = -1
+"""The branch number of a token that is not there."""
+PREFIX = 0
+"""The branch number of the context; branches count from 1."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows of equal length, padded on the right."""
+
+    input_ids: torch.Tensor
+    """int[rows, tokens]"""
+    position_ids: torch.Tensor
+    """int[rows, tokens]"""
+    branch_numbers: torch.Tensor
+    """int[rows, tokens]: `PADDING`, `PREFIX`, or the number of the branch in its row."""
+    next_labels: torch.Tensor
+    """int[rows, tokens]: the label of the *next* token of the same branch; `UNLEARNED` where it does not count."""
+
+    @property
+    def learned(self) -> torch.Tensor:
+        """Return the positions whose next token is learned, where alone logits are needed: bool[rows, tokens]."""
+        return self.next_labels != UNLEARNED
+
+    def to(self, device: torch.device) -> Layout:
+        """Return the same layout on `device`."""
+        return Layout(
+            self.input_ids.to(device),
+            self.position_ids.to(device),
+            self.branch_numbers.to(device),
+            self.next_labels.to(device),
+        )
+
+
+def lay_out(rows: Sequence[Encoded], *, padding_id: int) -> Layout:
+    """Return one row for each context, as long as the longest."""
+    shape = (len(rows), max(row.tokens for row in rows))
+    input_ids = np.full(shape, padding_id, dtype=np.int64)
+    position_ids = np.zeros(shape, dtype=np.int64)
+    branch_numbers = np.full(shape, PADDING, dtype=np.int64)
+    next_labels = np.full(shape, UNLEARNED, dtype=np.int64)
+    for index, row in enumerate(rows):
+        end = len(row.prefix_ids)
+        input_ids[index, :end] = row.prefix_ids
+        position_ids[index, :end] = np.arange(end)
+        branch_numbers[index, :end] = PREFIX
+        for number, branch in enumerate(row.branches, start=1):
+            # A learned first token would be predicted by the last token of the branch before it.
+            assert branch.labels[0] == UNLEARNED, f"{branch.example.id}: a branch must open with an unlearned token"
+            start, end = end, end + len(branch.ids)
+            input_ids[index, start:end] = branch.ids
+            position_ids[index, start:end] = len(row.prefix_ids) + np.arange(len(branch.ids))
+            branch_numbers[index, start:end] = number
+            next_labels[index, start : end - 1] = branch.labels[1:]
+    return Layout(*(torch.from_numpy(array) for array in (input_ids, position_ids, branch_numbers, next_labels)))

@@ -1,0 +1,28 @@
+"""The loss of rows with branches: a sum over learned tokens, so that it can be divided by all of a step's."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from finesight.branches.layout import Layout
+from finesight.branches.mask import additive_mask
+
+
+def learned_losses(
+    model: nn.Module, layout: Layout, pixel_values: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor:
+    """Return the cross entropy of every learned token in nats: float32[learned], row by row.
+
+    Logits exist only where a token is learned. Gradients flow; the caller sums and divides.
+    """
+    outputs = model(
+        input_ids=layout.input_ids,
+        position_ids=layout.position_ids,
+        attention_mask=additive_mask(layout.branch_numbers, layout.branch_numbers, dtype),
+        pixel_values=pixel_values,
+        logits_to_keep=layout.learned,
+        use_cache=False,
+    )
+    labels = layout.next_labels[layout.learned]
+    return nn.functional.cross_entropy(outputs.logits.float(), labels, reduction="none")

@@ -1,0 +1,134 @@
+"""Dividing a source among its uses: what one of them claims, no other sees, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from finesight.data.sources.read import put_questions, read_source, source_name
+from finesight.data.split import draw
+from finesight.errors import DataError, UserError
+from finesight.recipe.data import AnySource, LlavaJson, Scenes, VqaJson, VqaParquet
+from finesight.schema import Example
+
+Origin = tuple[str, ...]
+"""What makes a source the same source, however it is used."""
+_PLAIN_PROMPT = "{question}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One use of a source."""
+
+    use: str
+    """In the words of the recipe, as "data.test" or "the task general"."""
+    spec: AnySource
+    learned: bool
+    """Whether it is learned from. What is measured on claims first."""
+
+
+def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[list[Example]]:
+    """Return the examples of each claim. Claims to one source are disjoint by group.
+
+    Each distinct source is read once. What is measured on claims first, then what is learned from; in both, those
+    with `max_samples` draw first, and one without takes the rest. Raises `DataError` with the faults of all sources,
+    and `UserError` where two claims want everything.
+    """
+    by_origin: dict[Origin, list[int]] = {}
+    for place, claim in enumerate(claims):
+        by_origin.setdefault(origin_of(claim.spec), []).append(place)
+    for places in by_origin.values():
+        _check_claims([claims[place] for place in places])
+    names = unique_names([claims[places[0]].spec for places in by_origin.values()])
+    pools = _read_all([claims[places[0]].spec for places in by_origin.values()], data_root)
+
+    claimed: list[list[Example]] = [[] for _ in claims]
+    for places, name, pool in zip(by_origin.values(), names, pools, strict=True):
+        left = [_renamed(example, name) for example in pool]
+        for place in sorted(places, key=lambda place: _turn(claims[place])):
+            spec = claims[place].spec
+            drawn = draw(left, spec.max_samples, seed)
+            taken = {example.group for example in drawn}
+            left = [example for example in left if example.group not in taken]
+            claimed[place] = [put_questions(replace(example, role=spec.role), spec.prompt) for example in drawn]
+            if not drawn:
+                raise DataError(
+                    f"{name}: nothing is left for {claims[place].use}; the other uses of this source take all of it",
+                    hint="give the others a smaller max_samples",
+                )
+    return claimed
+
+
+def origin_of(spec: AnySource) -> Origin:
+    """Return what two specs have in common when they read the same rows."""
+    match spec:
+        case LlavaJson() | VqaJson():
+            return (spec.kind, str(Path(spec.file)))
+        case VqaParquet():
+            return (spec.kind, spec.dataset.rstrip("/"), spec.split, spec.revision or "")
+        case Scenes():
+            return (spec.kind, str(spec.first_scene), str(spec.scenes), str(spec.image_size))
+
+
+def unique_names(specs: Sequence[AnySource]) -> list[str]:
+    """Return a name for each source, numbered from the second on where several are called the same."""
+    names: list[str] = []
+    for spec in specs:
+        plain = name = source_name(spec)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{plain} ({number})"
+        names.append(name)
+    return names
+
+
+def _turn(claim: Claim) -> tuple[bool, bool]:
+    return (claim.learned, claim.spec.max_samples is None)
+
+
+def _read_all(specs: Sequence[AnySource], data_root: Path) -> list[list[Example]]:
+    pools: list[list[Example]] = []
+    faults: list[DataError] = []
+    for spec in specs:
+        try:
+            pools.append(read_source(spec.model_copy(update={"prompt": _PLAIN_PROMPT}), data_root))
+        except DataError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        hints = dict.fromkeys(error.hint for error in faults if error.hint)
+        raise DataError("\n".join(error.message for error in faults), hint="\n".join(hints))
+    return pools
+
+
+def _renamed(example: Example, name: str) -> Example:
+    if example.source == name:
+        return example
+    # A second source of the same name may number its rows alike; its ids follow its new name.
+    return replace(example, source=name, id=f"{name}:{example.id.partition(':')[2]}")
+
+
+def _check_claims(claims: Sequence[Claim]) -> None:
+    name = source_name(claims[0].spec)
+    for claim in claims[1:]:
+        if _reading(claim.spec) != _reading(claims[0].spec):
+            raise UserError(
+                f"{name}: {claims[0].use} and {claim.use} read it differently",
+                hint="give both the same columns, images and questions_per_scene; role, prompt and max_samples may differ",
+            )
+    everything = [claim for claim in claims if claim.spec.max_samples is None]
+    measured = [claim for claim in everything if not claim.learned]
+    if len(everything) > 1 or (measured and any(claim.learned for claim in claims)):
+        users = [claim.use for claim in (everything if len(everything) > 1 else claims)]
+        raise UserError(
+            f"{name}: {' and '.join(users)} use the same source, and nothing would be left for one of them",
+            hint="give max_samples to what is measured on, or measure on a share of the training data with `from: test`",
+        )
+
+
+def _reading(spec: AnySource) -> dict[str, object]:
+    read_by = {"columns", "images", "questions_per_scene"}
+    return spec.model_dump(include=read_by)

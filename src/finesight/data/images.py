@@ -1,0 +1,196 @@
+"""Images that are not decoded yet: files, and bytes inside a table. Decoded, they are upright RGB."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from finesight.data.image_cache import hash_files, known_to_decode, remember_decoded
+from finesight.errors import DataError
+from finesight.runtime import follow
+from finesight.schema import ImageSource
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+THUMBNAIL_SIDE_PIXELS = 224
+_NAMED_FAULTS = 10
+_DECODING_THREADS = min(8, os.cpu_count() or 1)
+
+# What Pillow raises on damaged files beside OSError, as its decoders stumble over one field or another.
+_DECODER_ERRORS = (
+    SyntaxError,
+    ValueError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """An image in a file of its own."""
+
+    path: Path
+    name: str
+    """The path as the data set gives it."""
+    known_hash: str = ""
+    """The content hash, where the reader has already looked."""
+
+    def open(self) -> Image.Image:
+        """Return the picture in RGB, upright. Raise `OSError` when it is missing or damaged."""
+        with self.path.open("rb") as file:
+            return decode(file)
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the file's bytes. Raise `OSError` when it is missing."""
+        return self.known_hash or hash_files([self.path])[self.path]
+
+
+@dataclass(frozen=True, slots=True)
+class TableImage:
+    """An image whose bytes lie in a memory-mapped table."""
+
+    table: Dataset = field(repr=False)
+    """In Arrow format, so that nothing is decoded on the way."""
+    column: str
+    row: int
+    name: str
+    known_hash: str
+    position: int = 0
+    """Which image of the row, where a row holds a list of them."""
+
+    def open(self) -> Image.Image:
+        """Return the picture in RGB, upright. Raise `OSError` when it is damaged."""
+        return decode(io.BytesIO(self._stored_bytes()))
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the stored bytes."""
+        return self.known_hash
+
+    def _stored_bytes(self) -> bytes:
+        cell = self.table[self.row].column(self.column)[0].as_py()
+        chosen = cell[self.position] if isinstance(cell, list) else cell
+        stored: bytes = chosen["bytes"] if isinstance(chosen, dict) else chosen
+        return stored
+
+
+def decode(file: BinaryIO) -> Image.Image:
+    """Return the picture in `file`: upright by its EXIF note, in RGB, transparent parts on white.
+
+    Raises `OSError` whatever is wrong with the file.
+    """
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except _DECODER_ERRORS as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def write_thumbnail(image: ImageSource, folder: Path) -> str:
+    """Write a small JPEG copy (side at most 224 pixels) into `folder`, once, and return its file name.
+
+    The name is the image's content hash, so equal images share a copy. Raises `OSError` when it cannot be decoded.
+    """
+    name = f"{image.content_hash()[:32]}.jpg"
+    target = folder / name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        small = image.open()
+        small.thumbnail((THUMBNAIL_SIDE_PIXELS, THUMBNAIL_SIDE_PIXELS))
+        partial = folder / f"{name}.{os.getpid()}.partial"
+        try:
+            small.save(partial, format="JPEG", quality=85)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return name
+
+
+def verify_images(sources: Iterable[ImageSource]) -> None:
+    """Decode every distinct image completely, once: what decoded in an earlier run is not decoded again.
+
+    Raises one `DataError` that counts all missing and damaged images and names the first of them.
+    """
+    faults: list[tuple[str, str]] = []
+    distinct: dict[str, ImageSource] = {}
+    for source in dict.fromkeys(sources):
+        try:
+            distinct.setdefault(source.content_hash(), source)
+        except OSError as error:
+            faults.append((source.name, _reason(error)))
+    known = known_to_decode(distinct)
+    unknown = {content_hash: source for content_hash, source in distinct.items() if content_hash not in known}
+    decoded = []
+    with ThreadPoolExecutor(_DECODING_THREADS) as threads:
+        reasons = threads.map(_why_not, unknown.values())
+        for content_hash, reason in zip(follow(unknown, "Decoding the images", len(unknown)), reasons, strict=True):
+            if reason:
+                faults.append((unknown[content_hash].name, reason))
+            else:
+                decoded.append(content_hash)
+    remember_decoded(decoded)
+    if faults:
+        raise DataError(_describe_faults(faults), hint="replace these files, or take their rows out of the data")
+
+
+def hash_bytes(stored: bytes | memoryview) -> str:
+    """Return the SHA-256 of an image's stored bytes, in hexadecimal."""
+    return hashlib.sha256(stored).hexdigest()
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    if image.mode == "F":
+        raise OSError("its pixels are floating point numbers, whose range is not defined")
+    if image.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(numpy.asarray(image))).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(pixels: numpy.ndarray) -> numpy.ndarray:
+    # Pillow's own conversion clips 16-bit greyscale at 255, which turns most X-rays white.
+    return (pixels.clip(0, 65535) // 256).astype(numpy.uint8)
+
+
+def _why_not(source: ImageSource) -> str:
+    try:
+        source.open()
+    except OSError as error:
+        return _reason(error)
+    return ""
+
+
+def _reason(error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "missing"
+        case UnidentifiedImageError():
+            return "not an image"
+        case _:
+            return error.strerror or str(error)
+
+
+def _describe_faults(faults: list[tuple[str, str]]) -> str:
+    count = len(faults)
+    lines = [f"{count:,} {'image' if count == 1 else 'images'} cannot be used:"]
+    lines += [f"  {name}: {reason}" for name, reason in faults[:_NAMED_FAULTS]]
+    if count > _NAMED_FAULTS:
+        lines.append(f"  and {count - _NAMED_FAULTS:,} more")
+    return "\n".join(lines)

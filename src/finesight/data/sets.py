@@ -1,0 +1,149 @@
+"""From a recipe to its sets: what is learned, what chooses the checkpoint, what is reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from finesight.data.claims import Claim, claim_examples
+from finesight.data.groups import join_groups
+from finesight.data.leaks import OWN_SETS, find_leaks
+from finesight.data.split import REST, draw, split_groups
+from finesight.errors import DataError, UserError
+from finesight.recipe.data import Data
+from finesight.recipe.evaluate import SetTask
+from finesight.recipe.recipe import Recipe
+from finesight.schema import Example, Sets, TaskExamples
+
+_TOP_ANSWERS = 10
+
+
+def read_all(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any]]:
+    """Return the recipe's sets, and what `data.json` says of them (but for examples dropped by length, yet to come).
+
+    Train, validation and test are disjoint by group where they are divided here. Uses of one source (as replay and a
+    forgetting task) are disjoint by group too. Overlaps of sets that the recipe gives apart are reported as leaks.
+    Raises `DataError` for faults of the data and for sets that come out empty, `UserError` for uses that exclude
+    each other.
+    """
+    data = recipe.data
+    claims, own_tasks = _claims(recipe)
+    claimed = iter(claim_examples(claims, data_root, recipe.seed))
+    test = _together(next(claimed) for _ in data.test)
+    validation = _together(next(claimed) for _ in data.validation)
+    task_examples = {name: next(claimed) for name in own_tasks}
+    learned = join_groups(_together(claimed))
+
+    divided = _divide(learned, data, recipe.seed)
+    sets = Sets(
+        train=tuple(divided[REST]),
+        validation=tuple(divided.get("validation", validation)),
+        test=tuple(divided.get("test", test)),
+        tasks=(),
+    )
+    _check_sets(sets, recipe)
+    tasks = tuple(_fill_task(task, sets, task_examples, recipe.seed) for task in recipe.evaluate)
+    sets = replace(sets, tasks=tasks)
+    return sets, describe_sets(sets, allow_leakage=data.allow_leakage)
+
+
+def describe_sets(sets: Sets, *, allow_leakage: bool) -> dict[str, Any]:
+    """Return the content of `data.json`: each set in figures, and the leaks between them."""
+    named: dict[str, Sequence[Example]] = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+    named |= {f"task:{task.name}": task.examples for task in sets.tasks if task.drawn_from not in OWN_SETS}
+    return {
+        "sets": {name: _describe(examples) for name, examples in named.items()},
+        "dropped": [],
+        "leaks": find_leaks(sets),
+        "allow_leakage": allow_leakage,
+    }
+
+
+def _claims(recipe: Recipe) -> tuple[list[Claim], list[str]]:
+    claims = [Claim("data.test", spec, learned=False) for spec in recipe.data.test]
+    claims += [Claim("data.validation", spec, learned=False) for spec in recipe.data.validation]
+    own_tasks: list[str] = []
+    for task in recipe.evaluate:
+        if isinstance(task, SetTask):
+            continue
+        if task.role == "memorization":
+            raise UserError(
+                f"the task {task.name} measures memorization, but on a source of its own",
+                hint="memorization is measured on what was learned: give `from: train` instead of a source",
+            )
+        claims.append(Claim(f"the task {task.name}", task, learned=False))
+        own_tasks.append(task.name)
+    claims += [Claim("data.train", spec, learned=True) for spec in recipe.data.train]
+    return claims, own_tasks
+
+
+def _divide(learned: Sequence[Example], data: Data, seed: int) -> dict[str, list[Example]]:
+    shares: dict[str, float] = {}
+    if not data.validation:
+        shares["validation"] = data.split.validation
+    if not data.test:
+        shares["test"] = data.split.test
+    replayed = {example.group for example in learned if example.role == "replay"}
+    # The verdict is on the task that is specialised: replay never goes to test, nor does a group that holds some.
+    replay_shares = {name: share for name, share in shares.items() if name != "test"}
+    special = split_groups([example for example in learned if example.group not in replayed], shares, seed)
+    replay = split_groups([example for example in learned if example.group in replayed], replay_shares, seed)
+    return {name: special[name] + replay.get(name, []) for name in special}
+
+
+def _fill_task(task: Any, sets: Sets, own: dict[str, list[Example]], seed: int) -> TaskExamples:
+    if isinstance(task, SetTask):
+        drawn_from: str = task.from_
+        of_set = {"train": sets.train, "validation": sets.validation, "test": sets.test}[task.from_]
+        # Replay is watched in the loss; a score on it would mix two questions.
+        examples = draw([example for example in of_set if example.role != "replay"], task.max_samples, seed)
+    else:
+        examples = own[task.name]
+        drawn_from = examples[0].source
+    if not examples:
+        raise DataError(
+            f"the task {task.name} has no examples: there are none in {drawn_from}",
+            hint=f"raise data.split.{drawn_from}, or give data.{drawn_from} a source"
+            if drawn_from != "train"
+            else "data.train holds only replay; give it the data of the task itself",
+        )
+    return TaskExamples(
+        name=task.name,
+        role=task.role,
+        metric=task.metric,
+        max_new_tokens=task.max_new_tokens,
+        examples=tuple(replace(example, role=task.role) for example in examples),
+        drawn_from=drawn_from,
+    )
+
+
+def _check_sets(sets: Sets, recipe: Recipe) -> None:
+    if not sets.train:
+        raise DataError("nothing is left to learn from", hint="give data.train more examples, or set less of it aside")
+    stopping = [stage.name for stage in recipe.each_stage() if stage.train.early_stopping]
+    if stopping and not sets.validation:
+        raise DataError(
+            f"early stopping (stage {', '.join(stopping)}) needs a validation set, and it is empty",
+            hint="raise data.split.validation, give data.validation a source, or take early_stopping out",
+        )
+
+
+def _together(sources: Iterable[Sequence[Example]]) -> list[Example]:
+    return [example for source in sources for example in source]
+
+
+def _describe(examples: Sequence[Example]) -> dict[str, Any]:
+    contexts = {example.images or example.id for example in examples}
+    answers = Counter(example.answer for example in examples)
+    return {
+        "examples": len(examples),
+        "contexts": len(contexts),
+        "groups": len({example.group for example in examples}),
+        "by_source": dict(Counter(example.source for example in examples)),
+        "by_role": dict(Counter(example.role for example in examples)),
+        "answer_types": dict(Counter(example.answer_type for example in examples if example.answer_type)),
+        "top_answers": [[answer, count] for answer, count in answers.most_common(_TOP_ANSWERS)],
+    }

@@ -1,0 +1,111 @@
+"""LLaVA's conversations (Liu et al. 2023): {id, image, conversations: [{from, value}]}, or role and content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from finesight.data.groups import group_of
+from finesight.data.sources.cells import names_of, text_of
+from finesight.data.sources.faults import Faults, did_you_mean
+from finesight.data.sources.image_folder import find_images
+from finesight.data.sources.json_rows import Row, read_rows
+from finesight.recipe.data import LlavaJson
+from finesight.schema import Example, ImageSource, Turn
+
+IMAGE_TAG = "<image>"
+_CONVERSATIONS = "conversations"
+_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+}
+
+
+def read_llava_json(spec: LlavaJson, data_root: Path) -> list[Example]:
+    """Return the conversations of the file, in its order. Raises one `DataError` that names every fault.
+
+    Every assistant turn is learned; the last one is the reference. Where the text says `<image>` does not matter: the
+    model's template places images, and they come before the text.
+    """
+    path = data_root / spec.file
+    faults = Faults(str(path))
+    rows = list(read_rows(path, data_root, faults))
+    seen = {name for row in rows for name in row.content}
+    if rows and _CONVERSATIONS not in seen:
+        faults.add(
+            f"no column `{_CONVERSATIONS}`; the columns are {', '.join(sorted(seen))}",
+            hint=did_you_mean(_CONVERSATIONS, seen) or "rows of question and answer are read with kind: vqa_json",
+        )
+    faults.raise_if_any()
+
+    names = [names_of(row.content.get("image"), row.where, faults) for row in rows]
+    images = find_images(rows, names, data_root / spec.images, data_root, faults)
+    examples: list[Example] = []
+    taken: set[str] = set()
+    for row, row_names in zip(rows, names, strict=True):
+        shown = tuple(images[name] for name in row_names if name in images)
+        turns = _read_turns(row, len(row_names), faults)
+        if turns:
+            example_id = _unique_id(row, path.stem, taken)
+            examples.append(_conversation(example_id, shown, turns))
+    faults.raise_if_any()
+    return examples
+
+
+def _conversation(example_id: str, images: tuple[ImageSource, ...], turns: tuple[Turn, ...]) -> Example:
+    group = group_of(images, "", example_id)
+    return Example(id=example_id, group=group, images=images, turns=turns, references=(turns[-1].text,))
+
+
+def _read_turns(row: Row, images: int, faults: Faults) -> tuple[Turn, ...]:
+    conversation = row.content.get(_CONVERSATIONS)
+    if not isinstance(conversation, list) or not conversation:
+        faults.add("no conversation", row.where)
+        return ()
+    read = [_read_turn(turn, row.where, faults) for turn in conversation]
+    turns = tuple(turn for turn in read if turn is not None)
+    if len(turns) < len(read):
+        return ()
+    if not _alternates(turns):
+        faults.add("turns do not alternate between user and assistant", row.where)
+        return ()
+    if turns[-1].role != "assistant":
+        faults.add("the conversation does not end with an answer", row.where)
+        return ()
+    if images == 0 and any(IMAGE_TAG in str(turn) for turn in conversation):
+        faults.add(f"the text says {IMAGE_TAG}, but the row names no image", row.where)
+        return ()
+    return turns
+
+
+def _read_turn(turn: Any, where: str, faults: Faults) -> Turn | None:
+    if not isinstance(turn, dict) or not ({"from", "value"} <= turn.keys() or {"role", "content"} <= turn.keys()):
+        faults.add("a turn has neither from and value nor role and content", where)
+        return None
+    speaker, said = (turn["from"], turn["value"]) if "from" in turn else (turn["role"], turn["content"])
+    role = _ROLES.get(speaker) if isinstance(speaker, str) else None
+    if role is None:
+        faults.add(f"unknown speaker {speaker!r}", where, hint="speakers are human or user, gpt or assistant, system")
+        return None
+    text = said.replace(IMAGE_TAG, "") if isinstance(said, str) else said
+    what = {"user": "question", "assistant": "answer", "system": "system text"}[role]
+    plain = text_of(text, what, where, faults)
+    return None if plain is None else Turn(role, plain, learned=role == "assistant")
+
+
+def _alternates(turns: tuple[Turn, ...]) -> bool:
+    spoken = turns[1:] if turns[0].role == "system" else turns
+    return all(turn.role == ("user", "assistant")[place % 2] for place, turn in enumerate(spoken))
+
+
+def _unique_id(row: Row, stem: str, taken: set[str]) -> str:
+    # LLaVA's own instruction file uses an image's number as the id of several conversations.
+    given = row.content.get("id")
+    name = str(given).strip() if isinstance(given, str | int) and str(given).strip() else str(row.number)
+    if f"{stem}:{name}" in taken:
+        name = f"{name}:{row.number}"
+    taken.add(f"{stem}:{name}")
+    return f"{stem}:{name}"

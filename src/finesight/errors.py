@@ -1,0 +1,51 @@
+"""The errors a person is meant to read: a message, a hint, and the exit code of the command line."""
+
+from __future__ import annotations
+
+
+class FinesightError(Exception):
+    """Anything finesight ends on deliberately. The command line prints it without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class UserError(FinesightError):
+    """Something the person gave cannot be used: a recipe, a file, a folder, an option."""
+
+    exit_code = 2
+
+
+class RecipeError(UserError):
+    """Every fault of a recipe at once, each with its file, line and hint."""
+
+    def __init__(self, faults: list[str], *, hint: str = "") -> None:
+        super().__init__("\n".join(faults), hint=hint)
+        self.faults = faults
+
+
+class DataError(UserError):
+    """Examples that cannot be read or used; the message counts them and names the first few."""
+
+
+class ModelError(UserError):
+    """A checkpoint, configuration, tokenizer or template that does not make a working model."""
+
+
+class CheckFailed(FinesightError):
+    """A check found the run unsound. Exit code 1: nothing is broken, the answer is no."""
+
+    exit_code = 1
+
+
+class Interrupted(FinesightError):
+    """A person or a queue asked the run to stop; what was finished is on disk."""
+
+    exit_code = 130

@@ -1,0 +1,197 @@
+"""A LLaVA assembled from a vision encoder, a projector and a language model, each from a checkpoint or a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    CLIPVisionModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    SiglipVisionModel,
+)
+from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+
+from finesight.errors import ModelError
+from finesight.models.families import image_geometry, require_right_strategy, require_supported, right_strategy
+from finesight.models.llava import LLAVA_PARTS, LLAVA_TRAITS, make_formatter, meta_llava
+from finesight.models.loaded import Loaded
+from finesight.models.location import Location, locate
+from finesight.models.positions import resize_positions
+from finesight.models.tokenizers import ensure_special_tokens, first_line, learn_tokenizer, load_tokenizer
+from finesight.recipe.model import AssembledModel, PartSource
+from finesight.schema import PartName
+
+Texts = Callable[[], Iterable[str]]
+
+
+def load_assembled(
+    spec: AssembledModel, *, data_root: Path, dtype: torch.dtype, seed: int, texts: Texts, saved: Path | None
+) -> Loaded:
+    """Return the assembled model in one dtype.
+
+    `texts` gives the training text when a tokenizer has to be learned; `saved` is the folder in which an earlier
+    start of this run has kept its tokenizer.
+    """
+    if spec.quantization != "none":
+        raise ModelError(
+            "an assembled model cannot be quantised", hint="assemble and save it first, or set quantization: none"
+        )
+    config = assembled_config(spec, data_root)
+    tokenizer = _tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
+    image_token_id = ensure_special_tokens(tokenizer)
+    torch.manual_seed(seed)
+    model = _graft(spec, config, data_root)
+    if spec.image_size is not None:
+        resize_positions(model.model.vision_tower, spec.image_size)
+    _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
+    model.to(dtype)
+    location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
+    formatter = make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
+    return Loaded(
+        model,
+        formatter,
+        LLAVA_PARTS,
+        LLAVA_TRAITS,
+        meta_twin=lambda: meta_llava(model.config),
+        random_parts=random_parts(spec),
+    )
+
+
+def random_parts(spec: AssembledModel) -> frozenset[PartName]:
+    """Return the parts whose weights begin as random numbers."""
+    parts: set[PartName] = {"projector"}
+    if spec.vision.config is not None:
+        parts.add("vision")
+    if spec.language.config is not None:
+        parts.add("language")
+    return frozenset(parts)
+
+
+def assembled_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
+    """Return the configuration of the whole, before the vocabulary is fitted to the tokenizer."""
+    vision = _vision_config(_part_config(spec.vision, "vision", data_root))
+    text = _part_config(spec.language, "language", data_root)
+    require_supported(vision, "vision")
+    require_supported(text, "language")
+    strategy = spec.vision_feature_select_strategy or right_strategy(vision)
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        vision_feature_layer=spec.vision_feature_layer,
+        vision_feature_select_strategy=strategy,
+        projector_hidden_act=spec.projector.hidden_act,
+        multimodal_projector_bias=spec.projector.bias,
+        image_seq_length=image_geometry(vision, strategy).features,
+        image_token_index=0,
+        tie_word_embeddings=text.tie_word_embeddings,
+        attn_implementation=spec.attn_implementation,
+    )
+    require_right_strategy(config)
+    return config
+
+
+def _part_config(source: PartSource, part: PartName, data_root: Path) -> PreTrainedConfig:
+    if source.config is not None:
+        settings = dict(source.config)
+        model_type = settings.pop("model_type", None)
+        if model_type is None:
+            raise ModelError(f"model.{part}.config has no model_type", hint="e.g. model_type: llama")
+        try:
+            return AutoConfig.for_model(model_type, **settings)
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"model.{part}.config: {first_line(error)}", hint="see transformers' documentation"
+            ) from error
+    location = locate(str(source.name_or_path), source.revision, data_root)
+    try:
+        return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{location}: no model can be found there ({first_line(error)})",
+            hint=f"model.{part}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
+        ) from error
+
+
+def _vision_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Return the encoder's own part of a CLIP or SigLIP configuration."""
+    if config.model_type in ("clip", "siglip"):
+        config = config.vision_config
+    if config.model_type == "siglip_vision_model":
+        config.vision_use_head = False  # LLaVA takes features, never the pooled head: it would be a ghost
+    return config
+
+
+def _graft(spec: AssembledModel, config: LlavaConfig, data_root: Path) -> LlavaForConditionalGeneration:
+    """Return the whole, each part in the place that the forward pass uses.
+
+    The skeleton has no weights of its own, so nothing is ever held twice, and a language model is taken apart:
+    its body becomes `model.language_model`, its head `lm_head`. Registered whole it would be a ghost.
+    """
+    model = meta_llava(config)
+    tower_class = SiglipVisionModel if config.vision_config.model_type == "siglip_vision_model" else CLIPVisionModel
+    attention = {"attn_implementation": spec.attn_implementation}
+    if spec.vision.config is not None:
+        tower = tower_class._from_config(config.vision_config, **attention)
+    else:
+        location = _weights(spec.vision, data_root)
+        tower = tower_class.from_pretrained(
+            location.name_or_path, revision=location.revision, config=config.vision_config, **attention
+        )
+    if spec.language.config is not None:
+        language = AutoModelForCausalLM.from_config(config.text_config, **attention)
+    else:
+        location = _weights(spec.language, data_root)
+        language = AutoModelForCausalLM.from_pretrained(location.name_or_path, revision=location.revision, **attention)
+    model.model.vision_tower = tower
+    model.model.multi_modal_projector = LlavaMultiModalProjector(config)
+    model.model.language_model = language.model
+    model.lm_head = language.lm_head
+    model.generation_config = language.generation_config
+    return model
+
+
+def _weights(source: PartSource, data_root: Path) -> Location:
+    location = locate(str(source.name_or_path), source.revision, data_root)
+    location.require_weights()
+    return location
+
+
+def _tokenizer(spec: AssembledModel, *, data_root: Path, texts: Texts, saved: Path | None) -> PreTrainedTokenizerBase:
+    if saved is not None:
+        return load_tokenizer(str(saved), None)
+    if spec.tokenizer.vocab_size is not None:
+        return learn_tokenizer(texts(), spec.tokenizer.vocab_size)
+    if spec.tokenizer.name_or_path is not None:
+        location = locate(spec.tokenizer.name_or_path, None, data_root)
+    elif spec.language.name_or_path is not None:
+        location = locate(spec.language.name_or_path, spec.language.revision, data_root)
+    else:
+        raise ModelError(
+            "a language model from a config brings no tokenizer",
+            hint="give model.tokenizer: {vocab_size: 2000} to learn one, or {name_or_path: …}",
+        )
+    return load_tokenizer(location.name_or_path, location.revision)
+
+
+def _fit_vocabulary(
+    model: LlavaForConditionalGeneration, tokenizer: Any, image_token_id: int, *, may_resize: bool
+) -> None:
+    """Keep vocabulary, image token and pad token in step, after the graft: resized before it, they drift apart."""
+    size = int(model.config.text_config.vocab_size)
+    if len(tokenizer) > size:
+        if not may_resize:
+            raise ModelError(
+                f"the tokenizer has {len(tokenizer)} tokens, model.language.config a vocab_size of {size}",
+                hint=f"set vocab_size: {len(tokenizer)} or more",
+            )
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.image_token_id = image_token_id
+    model.config.text_config.pad_token_id = tokenizer.pad_token_id

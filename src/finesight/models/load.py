@@ -1,0 +1,59 @@
+"""From a recipe's `model:` section to a model: the one place where its number format is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from finesight.models.assemble import assembled_config, load_assembled
+from finesight.models.llava import LLAVA_PARTS, load_llava, meta_llava, read_llava_config
+from finesight.models.loaded import Loaded
+from finesight.models.location import locate
+from finesight.models.parts import PartMap
+from finesight.recipe.model import AssembledModel, LlavaModel, Model
+
+
+def load_model(
+    spec: Model,
+    *,
+    data_root: Path,
+    seed: int = 0,
+    texts: Callable[[], Iterable[str]] = tuple,
+    saved: Path | None = None,
+) -> Loaded:
+    """Return the recipe's model on the device that this machine offers, in one number format, ready to evaluate."""
+    dtype = choose_dtype(spec.dtype)
+    match spec:
+        case LlavaModel():
+            loaded = load_llava(spec, data_root=data_root, dtype=dtype)
+        case AssembledModel():
+            loaded = load_assembled(spec, data_root=data_root, dtype=dtype, seed=seed, texts=texts, saved=saved)
+    loaded.model.to(choose_device())
+    loaded.model.eval()
+    return loaded
+
+
+def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, PartMap]:
+    """Return the recipe's model without weights (on the meta device), and the map of its parts."""
+    match spec:
+        case LlavaModel():
+            config = read_llava_config(locate(spec.name_or_path, spec.revision, data_root))
+        case AssembledModel():
+            config = assembled_config(spec, data_root)
+    return meta_llava(config), LLAVA_PARTS
+
+
+def choose_device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(name: str) -> torch.dtype:
+    """Return the number format; `auto` is bfloat16 on a GPU that has it, else float32 (bfloat16 is slow on CPUs)."""
+    if name == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    return formats[name]

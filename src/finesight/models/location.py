@@ -1,0 +1,47 @@
+"""Where a checkpoint is: a folder on this machine or a name on the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from finesight.errors import ModelError
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder, or a hub name and revision."""
+
+    name_or_path: str
+    revision: str | None
+    is_folder: bool
+
+    def __str__(self) -> str:
+        return self.name_or_path
+
+    def require_weights(self) -> None:
+        """Raise `ModelError` when a local folder holds no weights: transformers' own word for it is long."""
+        if self.is_folder and not any(file.suffix in WEIGHT_SUFFIXES for file in Path(self.name_or_path).iterdir()):
+            raise ModelError(
+                f"{self}: the folder has no weights (no .safetensors or .bin file)",
+                hint="is the download complete? Git LFS pointers count as missing",
+            )
+
+
+def locate(name_or_path: str, revision: str | None, data_root: Path) -> Location:
+    """Return where `name_or_path` is. A path that exists below the data root wins over the hub's name.
+
+    Raises `ModelError` for something that can only be a path and does not exist.
+    """
+    folder = (data_root / Path(name_or_path).expanduser()).resolve()
+    if folder.is_dir():
+        return Location(str(folder), None, is_folder=True)
+    if folder.exists():
+        raise ModelError(f"{folder}: a file, not a checkpoint folder", hint="give the folder that holds config.json")
+    if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
+        raise ModelError(
+            f"{folder}: no such checkpoint folder", hint="the path is relative to the data root (--data-root)"
+        )
+    return Location(name_or_path, revision, is_folder=False)

@@ -1,0 +1,39 @@
+"""4-bit weights for the language model, by bitsandbytes."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Literal
+
+import torch
+
+from finesight.errors import UserError
+from finesight.recipe.model import Quantization
+
+# Full names: a bare "vision_tower" matches nothing, and naming anything drops the default protection of lm_head.
+UNQUANTIZED_MODULES = ("model.vision_tower", "model.multi_modal_projector", "lm_head")
+
+
+def quantization_arguments(quantization: Literal["none"] | Quantization) -> dict[str, Any]:
+    """Return what `from_pretrained` needs to quantise the language model, or nothing.
+
+    Raises `UserError` when the recipe needs bitsandbytes and it is not installed.
+    """
+    if quantization == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            "model.quantization needs bitsandbytes, which is not installed",
+            hint="pip install 'finesight[quantize]', or set quantization: none",
+        )
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantization.bnb_4bit_quant_type,
+            bnb_4bit_use_double_quant=quantization.bnb_4bit_use_double_quant,
+            bnb_4bit_compute_dtype=getattr(torch, quantization.bnb_4bit_compute_dtype),
+            llm_int8_skip_modules=list(UNQUANTIZED_MODULES),
+        )
+    }

@@ -1,0 +1,51 @@
+"""Which parameters a gradient can reach, found by running the model without weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+from finesight.models.families import image_geometry
+
+
+def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
+    """Return the names of the parameters that get a gradient in one forward and backward pass.
+
+    `twin` is on the meta device, so this takes neither weights nor memory, and the answer is the model's own: a layer
+    behind the one whose features are used, or a module that forward never calls, is not in it.
+    """
+    twin.train()
+    twin.requires_grad_(True)
+    geometry = image_geometry(twin.config.vision_config, twin.config.vision_feature_select_strategy)
+    tokens = geometry.features + 2
+    with _without_value_checks():
+        logits = twin(
+            input_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
+            position_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
+            attention_mask=torch.zeros(1, 1, tokens, tokens, device="meta"),
+            pixel_values=torch.zeros(1, 3, geometry.size, geometry.size, device="meta"),
+            use_cache=False,
+        ).logits
+        logits.sum().backward()
+    reached = frozenset(name for name, parameter in twin.named_parameters() if parameter.grad is not None)
+    twin.zero_grad(set_to_none=True)
+    return reached
+
+
+@contextmanager
+def _without_value_checks() -> Iterator[None]:
+    """Switch off transformers' checks of tensor values: a tensor without weights has none."""
+    name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,89 @@
+"""A whole recipe: one file a run."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from finesight.recipe.base import Spec
+from finesight.recipe.data import Data
+from finesight.recipe.evaluate import Task
+from finesight.recipe.model import Model
+from finesight.recipe.train import LearningRates, Train
+from finesight.recipe.tune import Tune
+from finesight.schema import PART_NAMES
+
+
+class Stage(Spec):
+    """One stretch of training: what learns, and how."""
+
+    name: str = Field(default="tune", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Names the stage's checkpoints."""
+    tune: Tune
+    """What learns."""
+    train: Train = Train()
+    """How it is trained."""
+
+    @model_validator(mode="after")
+    def _rates_fit_parts(self) -> Stage:
+        if fault := rates_fault(self.tune, self.train):
+            raise ValueError(fault)
+        return self
+
+
+def rates_fault(tune: Tune, train: Train) -> str:
+    """Return what is wrong between what learns and its learning rates, or an empty text."""
+    learning = [part for part in PART_NAMES if tune.of(part) != "frozen"]
+    if not learning:
+        return "every part is frozen: nothing would learn"
+    if without := [part for part in learning if train.learning_rate_of(part) is None]:
+        return f"learning_rate gives no rate for {', '.join(without)}, which learns"
+    if isinstance(train.learning_rate, LearningRates):
+        frozen = [part for part in PART_NAMES if part not in learning and train.learning_rate_of(part) is not None]
+        if frozen:
+            return f"learning_rate gives a rate for {', '.join(frozen)}, which is frozen"
+    return ""
+
+
+class Recipe(Spec):
+    """One run, from the data to the verdict."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Names the run folder."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Everything random comes from it."""
+    model: Model
+    """Which model, and how it is loaded."""
+    data: Data
+    """What is learned from, what chooses, what is reported on."""
+    tune: Tune | None = None
+    """What learns, when the run has one stage."""
+    train: Train | None = None
+    """How it is trained, when the run has one stage."""
+    stages: tuple[Stage, ...] = ()
+    """Several stages, each with its own tune and train."""
+    evaluate: tuple[Task, ...] = Field(min_length=1)
+    """What is measured before and after."""
+
+    @model_validator(mode="after")
+    def _stages_or_one(self) -> Recipe:
+        if self.stages and (self.tune or self.train):
+            raise ValueError("give either stages, or tune and train at the top, not both")
+        if not self.stages and self.tune is None:
+            raise ValueError("nothing is said about what learns: give tune (or stages)")
+        if self.tune is not None and (fault := rates_fault(self.tune, self.train or Train())):
+            raise ValueError(fault)
+        for what, names in (
+            ("task", [task.name for task in self.evaluate]),
+            ("stage", [stage.name for stage in self.stages]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what}s have the name {', '.join(twice)}")
+        return self
+
+    def each_stage(self) -> tuple[Stage, ...]:
+        """Return the run's stages in order; tune and train at the top are one stage."""
+        if self.stages:
+            return self.stages
+        assert self.tune is not None
+        return (Stage(tune=self.tune, train=self.train or Train()),)

@@ -1,0 +1,93 @@
+"""The `train:` section. Field names are `TrainingArguments`', but for those that speak of examples and contexts."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from finesight.recipe.base import Spec
+from finesight.schema import PartName
+
+
+class LearningRates(Spec):
+    """A learning rate for each part that learns."""
+
+    vision: float | None = Field(default=None, gt=0)
+    """The vision encoder's."""
+    projector: float | None = Field(default=None, gt=0)
+    """The projector's."""
+    language: float | None = Field(default=None, gt=0)
+    """The language model's."""
+
+
+class EarlyStopping(Spec):
+    """Stop when the validation metric has not improved for a number of optimizer steps."""
+
+    patience_steps: int = Field(gt=0)
+    """Optimizer steps without improvement, however often it is evaluated."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Improvements smaller than this do not count."""
+    metric: str = "eval_loss"
+    """`eval_loss`, or `eval_` and the name of a task drawn `from: validation`."""
+
+
+class Train(Spec):
+    """How long, how fast, how much at once."""
+
+    num_train_epochs: float = Field(default=1.0, gt=0)
+    """How often every example is seen."""
+    max_steps: int | None = Field(default=None, gt=0)
+    """Optimizer steps, instead of epochs."""
+    global_batch_size: int = Field(default=16, gt=0)
+    """Examples in an optimizer step, whatever the machine."""
+    max_branches_per_context: int = Field(default=8, gt=0)
+    """At most so many questions about one image in a step, so that a step is not one image."""
+    learning_rate: float | LearningRates = 1e-5
+    """Peak learning rate: one, or one for each part."""
+    lr_scheduler_type: str = "cosine"
+    """How the learning rate falls, by transformers' names."""
+    warmup_steps: float = Field(default=0.0, ge=0)
+    """Steps over which the learning rate rises; below 1, that share of all steps."""
+    optim: str = "adamw_torch"
+    """The optimizer, by transformers' names."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of the matrices that learn; biases and norms have none."""
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    """AdamW's first moment."""
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """AdamW's second moment."""
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    """AdamW's epsilon."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients are scaled down to this norm."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, about a third more time."""
+    bf16: bool = False
+    """Compute in bfloat16 over float32 weights (autocast)."""
+    fp16: bool = False
+    """Compute in float16 over float32 weights (autocast, with a gradient scaler)."""
+    logging_steps: int = Field(default=10, gt=0)
+    """Steps between lines of metrics.jsonl."""
+    eval_steps: int | None = Field(default=None, gt=0)
+    """Steps between validations. Default: ten in a run."""
+    save_steps: int | None = Field(default=None, gt=0)
+    """Steps between checkpoints, beside the best one. Default: at every validation."""
+    save_total_limit: int = Field(default=2, gt=0)
+    """Checkpoints kept; the best one is never deleted."""
+    early_stopping: EarlyStopping | None = None
+    """Stop early. Default: train to the end, and keep the best checkpoint."""
+    dataloader_num_workers: int = Field(default=0, ge=0)
+    """Processes that decode images ahead of the training."""
+
+    @model_validator(mode="after")
+    def _one_precision(self) -> Train:
+        if self.bf16 and self.fp16:
+            raise ValueError("bf16 and fp16 exclude each other")
+        return self
+
+    def learning_rate_of(self, part: PartName) -> float | None:
+        """Return the learning rate of `part`, or None where the recipe gives none."""
+        match self.learning_rate:
+            case LearningRates() as rates:
+                return {"vision": rates.vision, "projector": rates.projector, "language": rates.language}[part]
+            case rate:
+                return rate

@@ -1,0 +1,208 @@
+"""What to do next, as far as the files tell. Each advice is one function over the files: sentences, or nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+
+from finesight.recipe.recipe import Stage
+from finesight.recipe.tune import Lora
+from finesight.report.files import Content, RunFiles
+from finesight.report.numerals import count, difference, loss, percent, plural, signed_points
+
+STILL_FALLING = 0.01
+"""Share by which the last validations must have lowered the loss for it to be called falling."""
+FLAT = 0.02
+"""Share that the loss must have fallen from its first validation for the training to count as learning."""
+FAR_BELOW = 0.5
+"""Train loss below this share of the validation loss is memory more than learning."""
+MOSTLY = 0.5
+"""Share of the errors from which a cause is named as the main one."""
+
+Advice = Callable[[RunFiles], Iterator[str]]
+
+
+def advise(files: RunFiles) -> tuple[str, ...]:
+    """Return what the files say should be tried next, each sentence with the figures that it rests on."""
+    return tuple(sentence for advice in ALL_ADVICE for sentence in advice(files))
+
+
+def leaks_first(files: RunFiles) -> Iterator[str]:
+    """A verdict on images that were learned is none."""
+    if leaks := files.data.get("leaks"):
+        worst = max(leaks, key=lambda leak: int(leak["examples"]))
+        yield (
+            f"Repair the split before reading anything else here: {plural(worst['groups'], 'group')} "
+            f"({plural(worst['examples'], 'example')}) of {worst['evaluation_set']} are also in "
+            f"{worst['learned_set']} ({worst['kind']}). Leave out data.test and data.validation, and finesight "
+            "divides the training sources by image."
+        )
+
+
+def loss_is_no_number(files: RunFiles) -> Iterator[str]:
+    """A loss that is not a number teaches nothing from there on."""
+    for stage in files.recipe.each_stage():
+        rows = [row for row in files.metrics if row["stage"] == stage.name and not math.isfinite(row["loss"])]
+        if rows:
+            yield (
+                f"{stage.name}: the {rows[0]['kind']} loss is not a number from step {count(rows[0]['step'])} on. "
+                "Lower the learning rate, or compute in float32 or bf16 instead of fp16."
+            )
+
+
+def train_longer(files: RunFiles) -> Iterator[str]:
+    """The validation loss was still falling when the training ended."""
+    for stage, rows in _validations(files):
+        losses = [row["loss"] for row in rows]
+        earlier = losses[-1 - max(1, len(losses) // 4)]
+        if losses[-1] == min(losses) and losses[-1] < earlier * (1 - STILL_FALLING):
+            step = rows[losses.index(earlier)]["step"]
+            yield (
+                f"{stage.name}: train longer. The validation loss was still falling at the end: "
+                f"{loss(earlier)} at step {count(step)}, {loss(losses[-1])} at step {count(rows[-1]['step'])}, the last."
+                f" {_now(stage)}"
+            )
+
+
+def learns_nothing(files: RunFiles) -> Iterator[str]:
+    """The loss hardly moved from first to last."""
+    for stage, rows in _validations(files):
+        first, lowest = rows[0]["loss"], min(row["loss"] for row in rows)
+        if lowest > first * (1 - FLAT):
+            yield (
+                f"{stage.name}: the validation loss hardly moved: {loss(first)} at first, {loss(lowest)} at its "
+                "lowest. Try a higher learning rate, or let more learn: the table of the parts shows what does."
+            )
+
+
+def overfits(files: RunFiles) -> Iterator[str]:
+    """The train loss lies far below the validation loss."""
+    for stage, rows in _validations(files):
+        trained = [row["loss"] for row in files.metrics_of(stage.name, "train")]
+        if not trained:
+            continue
+        learned, unseen = fmean(trained[-max(1, len(trained) // 10) :]), rows[-1]["loss"]
+        lowest = min(rows, key=lambda row: float(row["loss"]))
+        if learned < unseen * FAR_BELOW:
+            yield (
+                f"{stage.name}: overfitting. The train loss ended at {loss(learned)}, the validation loss at "
+                f"{loss(unseen)} (lowest: {loss(lowest['loss'])} at step {count(lowest['step'])}). Train on more data, "
+                f"stop earlier, or let less learn{_smaller_adapters(stage)}."
+            )
+
+
+def image_is_not_used(files: RunFiles) -> Iterator[str]:
+    """The tuned model answers as well without seeing the image."""
+    for task in _held_out(files):
+        scores, over = task["scores"], task.get("over_baseline") or {}
+        if not scores.get("blind") or not scores.get("after"):
+            continue
+        compared = over if over.get("from") == "blind" else None
+        if scores["blind"]["score"] >= scores["after"]["score"] or (compared and compared["low"] <= 0):
+            interval = f" (difference {difference(compared)})" if compared else ""
+            yield (
+                f"{task['name']}: the tuned model does not show that it uses the image: "
+                f"{percent(scores['after']['score'])} with it, {percent(scores['blind']['score'])} with the image "
+                f"blanked{interval}. Tune the projector, use a stronger vision encoder or larger images, and look at "
+                "whether the questions can be answered without the image."
+            )
+
+
+def no_better_than_majority(files: RunFiles) -> Iterator[str]:
+    """Always giving the most frequent answer does as well."""
+    for task in _held_out(files):
+        over = task.get("over_baseline") or {}
+        if over.get("from", "").startswith("majority") and over["low"] <= 0:
+            by_type = " of the question's type" if over["from"] == "majority_by_question_type" else ""
+            yield (
+                f"{task['name']}: always giving the most frequent answer{by_type} does as well: that gives "
+                f"{percent(task['scores'][over['from']]['score'])}, the tuned model "
+                f"{percent(task['scores']['after']['score'])} (difference {difference(over)}). The frequent answers "
+                "may be all that was learned: balance the answers, add data, or train longer."
+            )
+
+
+def format_not_knowledge(files: RunFiles) -> Iterator[str]:
+    """Most errors are answers that are cut off or empty."""
+    for task in files.judged_tasks:
+        after = task.get("outcomes", {}).get("after")
+        if not after:
+            continue
+        cut, empty = after.get("cut", 0), after.get("empty", 0)
+        errors = cut + empty + after.get("wrong", 0)
+        if errors and (cut + empty) / errors > MOSTLY:
+            raise_limit = "raise max_new_tokens, or ask for a short answer in the prompt"
+            look_at_prompt = "look at the prompt and at the chat template: the model ends its answer before it begins"
+            remedy = raise_limit if cut >= empty else look_at_prompt
+            yield (
+                f"{task['name']}: the format is the problem more than the knowledge: {count(cut)} answers were cut off "
+                f"and {count(empty)} empty, of {plural(errors, 'error')} after tuning. First {remedy}."
+            )
+
+
+def forgets(files: RunFiles) -> Iterator[str]:
+    """What should have been kept was lost."""
+    replayed = files.data.get("sets", {}).get("train", {}).get("by_role", {}).get("replay", 0)
+    for task in files.judged_tasks:
+        change = task.get("difference")
+        if task["role"] == "forgetting" and change and change["high"] < 0:
+            remedy = (
+                f"Mix in more than the {plural(replayed, 'replay example')} there are"
+                if replayed
+                else "Mix in general examples (a source with role: replay)"
+            )
+            yield f"{task['name']}: lost {difference(change)}. {remedy}, or lower the learning rate."
+
+
+def measure_on_more(files: RunFiles) -> Iterator[str]:
+    """The interval is too wide to say whether anything changed."""
+    for task in _held_out(files):
+        change = task.get("difference")
+        if change and change["low"] <= 0 <= change["high"]:
+            half = (change["high"] - change["low"]) / 2
+            yield (
+                f"{task['name']}: measure on more. On {plural(task['groups'], 'group')} the difference is known to "
+                f"± {percent(half).removesuffix(' %')} points, and it is {signed_points(change['estimate'])}. Halving "
+                f"that uncertainty takes about four times as many groups ({count(4 * task['groups'])})."
+            )
+
+
+ALL_ADVICE: tuple[Advice, ...] = (
+    leaks_first,
+    loss_is_no_number,
+    format_not_knowledge,
+    image_is_not_used,
+    no_better_than_majority,
+    learns_nothing,
+    train_longer,
+    overfits,
+    forgets,
+    measure_on_more,
+)
+"""In the order in which they are given: what invalidates the rest comes first."""
+
+
+def _held_out(files: RunFiles) -> list[Content]:
+    return [task for task in files.judged_tasks if task["role"] == "held_out"]
+
+
+def _validations(files: RunFiles) -> Iterator[tuple[Stage, Sequence[Content]]]:
+    """Yield the stages that were validated often enough, and with real losses, to speak of a trend."""
+    for stage in files.recipe.each_stage():
+        rows = files.metrics_of(stage.name, "validation")
+        if len(rows) >= 3 and all(math.isfinite(row["loss"]) for row in rows):
+            yield stage, rows
+
+
+def _now(stage: Stage) -> str:
+    train = stage.train
+    if train.max_steps:
+        return f"Raise max_steps, now {count(train.max_steps)}."
+    return f"Raise num_train_epochs, now {train.num_train_epochs:g}."
+
+
+def _smaller_adapters(stage: Stage) -> str:
+    tunings = (stage.tune.vision, stage.tune.projector, stage.tune.language)
+    ranks = [tuning.r for tuning in tunings if isinstance(tuning, Lora)]
+    return f" (a smaller r than {max(ranks)}, some lora_dropout)" if ranks else " (adapters instead of full tuning)"

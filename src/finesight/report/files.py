@@ -1,0 +1,100 @@
+"""A run folder's files, read once for the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finesight.errors import UserError
+from finesight.recipe.recipe import Recipe
+from finesight.rundir import RECIPE_FILE, RunDir
+from finesight.schema import Record
+
+Content = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder says so far. What the run has not come to yet is empty."""
+
+    path: Path
+    recipe: Recipe
+    recipe_text: str
+    environment: Content
+    data: Content
+    parameters: Content
+    checks: Content
+    verdict: Content
+    metrics: tuple[Content, ...]
+    best: Mapping[str, Content]
+    """For each stage that has chosen a checkpoint, its best.json."""
+    records: Mapping[str, Mapping[str, tuple[Record, ...]]]
+    """Records by task and predictor."""
+
+    @property
+    def judged_tasks(self) -> tuple[Content, ...]:
+        """The tasks of verdict.json, those that the verdict is on first."""
+        tasks = self.verdict.get("tasks", [])
+        return tuple(sorted(tasks, key=lambda task: task["role"] != "held_out"))
+
+    def metrics_of(self, stage: str, kind: str) -> tuple[Content, ...]:
+        """Return the lines of metrics.jsonl of one stage and kind (`train` or `validation`)."""
+        return tuple(row for row in self.metrics if row["stage"] == stage and row["kind"] == kind)
+
+
+def read_files(run: RunDir) -> RunFiles:
+    """Return the files of a run folder. Raises `UserError` when one of them is damaged."""
+    loaded = {}
+    for name in ("environment", "data", "parameters", "checks", "verdict"):
+        with _blaming(run.path / f"{name}.json"):
+            loaded[name] = run.load(name)
+    with _blaming(run.path / "metrics.jsonl"):
+        metrics = tuple(run.metrics())
+    return RunFiles(
+        path=run.path,
+        recipe=run.recipe,
+        recipe_text=(run.path / RECIPE_FILE).read_text(encoding="utf-8"),
+        metrics=metrics,
+        best=_read_best(run),
+        records={task.name: _read_records(run, task.name) for task in run.recipe.evaluate},
+        **loaded,
+    )
+
+
+def _read_best(run: RunDir) -> dict[str, Content]:
+    best: dict[str, Content] = {}
+    for stage in run.recipe.each_stage():
+        path = run.checkpoints(stage.name) / "best.json"
+        if path.exists():
+            with _blaming(path):
+                best[stage.name] = json.loads(path.read_text(encoding="utf-8"))
+    return best
+
+
+def _read_records(run: RunDir, task: str) -> dict[str, tuple[Record, ...]]:
+    records = {}
+    for predictor in run.predictors(task):
+        with _blaming(run.records_file(predictor, task)):
+            records[predictor] = tuple(run.records(predictor, task))
+    return records
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn what a damaged file causes into an error that names the file."""
+    try:
+        yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        raise UserError(
+            f"{path}: damaged, it cannot be read as JSON ({fault})",
+            hint="finesight writes its files whole; restore this one from a copy, or run again",
+        ) from fault
+    except KeyError as fault:
+        raise UserError(
+            f"{path}: a line lacks the field {fault}",
+            hint="docs/run-folder.md lists the fields of each file",
+        ) from fault

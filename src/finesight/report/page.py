@@ -1,0 +1,135 @@
+"""The page of a run: what its files say, in the order in which a person wants to know it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files as package_files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from finesight.report import progress
+from finesight.report.advice import advise
+from finesight.report.files import RunFiles, read_files
+from finesight.report.gallery import Group, gallery
+from finesight.report.panels import Panel, stage_panels, task_panels
+from finesight.report.tables import (
+    CheckRow,
+    DataView,
+    StageParameters,
+    check_rows,
+    data_view,
+    environment_rows,
+    parameter_stages,
+)
+from finesight.report.tasks import TaskView, view_task
+from finesight.rundir import RunDir, write_text
+
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class TaskSection:
+    """One task with its drawings and its answers to look at."""
+
+    view: TaskView
+    panels: tuple[Panel, ...]
+    gallery: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows."""
+
+    name: str
+    started: str
+    verdict: str
+    """One of verdict.json's verdicts, or nothing while there is none."""
+    sentences: tuple[str, ...]
+    warnings: tuple[str, ...]
+    is_finished: bool
+    steps: tuple[progress.Step, ...]
+    tasks: tuple[TaskSection, ...]
+    curves: tuple[Panel, ...]
+    advice: tuple[str, ...]
+    parameters: tuple[StageParameters, ...]
+    data: DataView | None
+    checks: tuple[CheckRow, ...]
+    recipe_lines: tuple[Markup, ...]
+    environment: tuple[tuple[str, str], ...]
+
+
+def write_report(run: RunDir) -> Path:
+    """Write `report.html` into the run folder and return its path.
+
+    The page is one file that needs no network. Where the run has not come to something yet, the page says so. Raises
+    `UserError` when a file of the folder is damaged.
+    """
+    path = run.path / REPORT_FILE
+    write_text(path, render(gather(read_files(run))))
+    return path
+
+
+def gather(files: RunFiles) -> Page:
+    """Return what the page shows of a run's files."""
+    headline = files.verdict.get("headline", {})
+    return Page(
+        name=files.recipe.name,
+        started=str(files.environment.get("started", "")),
+        verdict=headline.get("verdict", ""),
+        sentences=tuple(headline.get("sentences", ())),
+        warnings=tuple(headline.get("warnings", ())),
+        is_finished=progress.is_finished(files),
+        steps=progress.steps(files),
+        tasks=tuple(
+            TaskSection(view_task(files, task), task_panels(task), gallery(files, task)) for task in files.judged_tasks
+        ),
+        curves=tuple(panel for stage in files.recipe.each_stage() for panel in stage_panels(files, stage)),
+        advice=advise(files),
+        parameters=parameter_stages(files.parameters),
+        data=data_view(files.data),
+        checks=check_rows(files.checks),
+        recipe_lines=tuple(map(_colour_yaml, files.recipe_text.splitlines())),
+        environment=environment_rows(files),
+    )
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML. Everything that comes from data is escaped."""
+    return _template().render(page=page, style=Markup(_style()))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("finesight.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = _unbroken
+    return environment.get_template("report.html.j2")
+
+
+def _style() -> str:
+    return package_files("finesight.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
+
+
+def _unbroken(text: str) -> str:
+    """Return `text` with figures that no line end parts from their unit or their sign."""
+    return re.sub(r"(?<=\d) (?=%|points\b)|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}", text)
+
+
+def _colour_yaml(line: str) -> Markup:
+    """Return a line of the recipe with its key or its comment marked for the style sheet."""
+    if line.lstrip().startswith("#"):
+        return Markup('<span class="comment">{}</span>').format(line)
+    matched = re.match(r"([\s-]*)([\w.]+)(:)(?=\s|$)(.*)", line)
+    if matched is None:
+        return escape(line)
+    before, key, colon, rest = matched.groups()
+    return Markup('{}<span class="key">{}</span>{}{}').format(before, key, colon, rest)

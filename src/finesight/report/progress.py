@@ -1,0 +1,90 @@
+"""How far a run came, said exactly: what an interrupted run's page begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from finesight.recipe.evaluate import SetTask, Task
+from finesight.recipe.recipe import Stage
+from finesight.report.files import RunFiles
+from finesight.report.numerals import count, loss
+
+State = Literal["done", "partly", "not yet"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of the run, and how far it came."""
+
+    name: str
+    state: State
+    detail: str
+
+
+def steps(files: RunFiles) -> tuple[Step, ...]:
+    """Return the pieces of the run in their order."""
+    return tuple(_steps(files))
+
+
+def is_finished(files: RunFiles) -> bool:
+    """Return whether there is a verdict with every task measured before and after."""
+    judged = {task["name"]: task["scores"] for task in files.verdict.get("tasks", [])}
+    return all({"before", "after"} <= judged.get(task.name, {}).keys() for task in files.recipe.evaluate)
+
+
+def _steps(files: RunFiles) -> Iterator[Step]:
+    sets = files.data.get("sets", {})
+    detail = ", ".join(f"{name}: {count(content['examples'])}" for name, content in sets.items() if content)
+    yield Step("Read the data", "done" if sets else "not yet", detail)
+    yield from (_evaluation(files, "before", task) for task in files.recipe.evaluate)
+    yield from (_training(files, stage) for stage in files.recipe.each_stage())
+    yield from (_evaluation(files, "after", task) for task in files.recipe.evaluate)
+    yield from (_evaluation(files, "blind", task) for task in files.recipe.evaluate)
+    yield Step("Judge", "done" if is_finished(files) else "not yet", "")
+
+
+def _evaluation(files: RunFiles, predictor: str, task: Task) -> Step:
+    words = {"before": "Measure before", "after": "Measure after", "blind": "Measure with the image blanked"}
+    answered = len(files.records[task.name].get(predictor, ()))
+    expected = _examples_of(files, task)
+    name = f"{words[predictor]}: {task.name}"
+    if not answered:
+        return Step(name, "not yet", "")
+    if expected is None:
+        return Step(name, "partly", f"{count(answered)} questions answered")
+    state: State = "done" if answered >= expected else "partly"
+    return Step(name, state, f"{count(answered)} of {count(expected)} questions answered")
+
+
+def _examples_of(files: RunFiles, task: Task) -> int | None:
+    """Return how many examples a task has, or None where data.json does not say."""
+    sets = files.data.get("sets", {})
+    content = sets.get(f"task:{task.name}")
+    if not content and isinstance(task, SetTask):
+        content = sets.get(task.from_)
+    if not content:
+        return None
+    examples: int = content.get("by_role", {}).get("train", content["examples"])
+    return examples if task.max_samples is None else min(examples, task.max_samples)
+
+
+def _training(files: RunFiles, stage: Stage) -> Step:
+    rows = [row for row in files.metrics if row["stage"] == stage.name]
+    name = f"Train: {stage.name}"
+    if not rows:
+        return Step(name, "not yet", "")
+    train, last = stage.train, rows[-1]
+    goal = f" of {train.max_steps}" if train.max_steps else ""
+    epochs = "" if train.max_steps else f" of {train.num_train_epochs:g}"
+    detail = f"step {count(last['step'])}{goal}, epoch {last['epoch']:.2f}{epochs}, loss {loss(last['loss'])}"
+    reached = last["step"] >= train.max_steps if train.max_steps else last["epoch"] >= train.num_train_epochs
+    return Step(name, "done" if reached or _went_on_after(files, stage) else "partly", detail)
+
+
+def _went_on_after(files: RunFiles, stage: Stage) -> bool:
+    """Return whether the run went on behind this stage, as it does after stopping early."""
+    names = [each.name for each in files.recipe.each_stage()]
+    later = set(names[names.index(stage.name) + 1 :])
+    return any(row["stage"] in later for row in files.metrics) or any("after" in by for by in files.records.values())

@@ -1,0 +1,248 @@
+"""What verdict.json says of each task, in the words and rows of the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finesight.report import numerals
+from finesight.report.files import Content, RunFiles
+from finesight.schema import Record
+
+PREDICTORS: Mapping[str, str] = {
+    "before": "Before tuning",
+    "after": "After tuning",
+    "blind": "After, image blanked",
+    "majority": "Majority answer",
+    "majority_by_question_type": "Majority answer by question type",
+}
+"""Every predictor in the order in which it is shown."""
+
+ROLES: Mapping[str, str] = {
+    "held_out": "what the verdict is on",
+    "forgetting": "kept or lost",
+    "memorization": "examples that were learned",
+}
+OUTCOMES: Mapping[str, str] = {
+    "right": "Right",
+    "wrong": "Wrong",
+    "empty": "No answer at all",
+    "cut": "Cut at the token limit",
+}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One predictor's score."""
+
+    predictor: str
+    name: str
+    right: str
+    score: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """A paired difference between two predictors."""
+
+    name: str
+    estimate: str
+    interval: str
+    p_mcnemar: str
+    better: str
+    worse: str
+    unchanged: str
+
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """How many answers were of one kind, before and after."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One frequent answer: how often it was right to say it, and how often it was said."""
+
+    answer: str
+    references: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class BreakdownTable:
+    """Scores by one kind of question or answer."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task as the page shows it."""
+
+    name: str
+    role: str
+    before: str
+    after: str
+    statement: str
+    size: str
+    metric: str
+    metric_rule: str
+    majority_from: str
+    scores: tuple[ScoreRow, ...]
+    differences: tuple[DifferenceRow, ...]
+    outcomes: tuple[OutcomeRow, ...]
+    answers: tuple[AnswerRow, ...]
+    breakdowns: tuple[BreakdownTable, ...]
+
+
+def view_task(files: RunFiles, task: Content) -> TaskView:
+    """Return one task of verdict.json as the page shows it."""
+    scores = task["scores"]
+    records = files.records.get(task["name"], {})
+    return TaskView(
+        name=task["name"],
+        role=ROLES[task["role"]],
+        before=percent_or_missing(scores, "before"),
+        after=percent_or_missing(scores, "after"),
+        statement=statement(task),
+        size=size(task, [record for answered in records.values() for record in answered]),
+        metric=task["metric"],
+        metric_rule=task["metric_rule"],
+        majority_from=task.get("majority_from", ""),
+        scores=tuple(_score_row(task, predictor) for predictor in PREDICTORS if scores.get(predictor)),
+        differences=tuple(_difference_rows(task)),
+        outcomes=tuple(_outcome_rows(task)),
+        answers=tuple(_answer_rows(records)),
+        breakdowns=tuple(_breakdown(name, rows) for name, rows in task.get("by", {}).items() if rows),
+    )
+
+
+def statement(task: Content) -> str:
+    """Return in words what the paired difference between before and after shows."""
+    difference = task.get("difference")
+    if not difference:
+        return "There is no paired difference: the task was not measured both before and after."
+    figures = numerals.difference(difference)
+    if task["role"] == "forgetting":
+        return _kept_or_lost(difference, figures)
+    if difference["low"] > 0:
+        return f"Better: {figures}."
+    if difference["high"] < 0:
+        return f"Worse: {figures}."
+    return f"No difference found: {figures}. The interval contains zero."
+
+
+def size(task: Content, records: Sequence[Record]) -> str:
+    """Return how much a task was measured on: `451 questions about 63 images`."""
+    questions = numerals.plural(task["examples"], "question")
+    if any(record.image or record.thumbnail for record in records):
+        return f"{questions} about {numerals.plural(task['groups'], 'image')}"
+    return f"{questions} in {numerals.plural(task['groups'], 'group')}"
+
+
+def percent_or_missing(scores: Mapping[str, Any], predictor: str) -> str:
+    """Return a predictor's score in percent, or a dash where it was not measured."""
+    return numerals.percent(scores[predictor]["score"]) if scores.get(predictor) else numerals.NOT_MEASURED
+
+
+def _kept_or_lost(difference: Content, figures: str) -> str:
+    if difference["high"] < 0:
+        return f"Lost: {figures}."
+    if difference["low"] > 0:
+        return f"Kept, and gained: {figures}."
+    possible = numerals.percent(-difference["low"]).removesuffix(" %")
+    return f"No loss found: {figures}. A loss of up to {possible} points cannot be ruled out."
+
+
+def _score_row(task: Content, predictor: str) -> ScoreRow:
+    score = task["scores"][predictor]
+    return ScoreRow(
+        predictor=predictor,
+        name=PREDICTORS[predictor],
+        right=f"{numerals.count(score['right'])} of {numerals.count(task['examples'])}",
+        score=numerals.percent(score["score"]),
+        interval=numerals.interval(score["low"], score["high"]),
+    )
+
+
+def _difference_rows(task: Content) -> Iterator[DifferenceRow]:
+    for difference in (task.get("difference"), task.get("over_baseline")):
+        if difference:
+            yield DifferenceRow(
+                name=f"{PREDICTORS[difference['to']]} − {_lower_first(PREDICTORS[difference['from']])}",
+                estimate=numerals.signed_points(difference["estimate"]),
+                interval=numerals.interval(difference["low"], difference["high"]),
+                p_mcnemar=numerals.probability(difference["p_mcnemar"]),
+                better=numerals.count(difference["better"]),
+                worse=numerals.count(difference["worse"]),
+                unchanged=numerals.count(difference["unchanged"]),
+            )
+
+
+def _outcome_rows(task: Content) -> Iterator[OutcomeRow]:
+    outcomes = task.get("outcomes", {})
+    for outcome, name in OUTCOMES.items():
+        yield OutcomeRow(
+            name=name,
+            before=_share_of(outcomes.get("before", {}).get(outcome), task["examples"]),
+            after=_share_of(outcomes.get("after", {}).get(outcome), task["examples"]),
+        )
+
+
+def _answer_rows(records: Mapping[str, Sequence[Record]], most: int = 5) -> Iterator[AnswerRow]:
+    """Yield the answers said or wanted most often: a model that always says the same shows here."""
+    before, after = records.get("before", ()), records.get("after", ())
+    wanted = Counter(record.references[0].strip() for record in before or after)
+    said_before = Counter(record.prediction.strip() for record in before)
+    said_after = Counter(record.prediction.strip() for record in after)
+    frequent = dict.fromkeys(
+        answer for counter in (wanted, said_after, said_before) for answer, _ in counter.most_common(most)
+    )
+    for answer in sorted(frequent, key=lambda answer: -max(wanted[answer], said_after[answer], said_before[answer])):
+        yield AnswerRow(
+            answer=shorten(answer, 60) or "(nothing)",
+            references=_share_of(wanted[answer], len(before or after)),
+            before=_share_of(said_before[answer] if before else None, len(before)),
+            after=_share_of(said_after[answer] if after else None, len(after)),
+        )
+
+
+def _breakdown(name: str, rows: Sequence[Content]) -> BreakdownTable:
+    shown = [predictor for predictor in PREDICTORS if any(row["scores"].get(predictor) for row in rows)]
+    return BreakdownTable(
+        name=name.replace("_", " "),
+        columns=("Questions", *(PREDICTORS[predictor] for predictor in shown)),
+        rows=tuple(
+            (str(row["value"]), numerals.count(row["examples"]), *(_cell(row["scores"], each) for each in shown))
+            for row in sorted(rows, key=lambda row: -row["examples"])
+        ),
+    )
+
+
+def _cell(scores: Mapping[str, Any], predictor: str) -> str:
+    return numerals.score(scores[predictor]) if scores.get(predictor) else numerals.NOT_MEASURED
+
+
+def shorten(text: str, most: int) -> str:
+    """Return `text`, cut at `most` characters with a mark where it is longer."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def _share_of(part: int | None, whole: int) -> str:
+    if part is None or not whole:
+        return numerals.NOT_MEASURED
+    return f"{numerals.count(part)} ({numerals.percent(part / whole)})"
+
+
+def _lower_first(words: str) -> str:
+    return words[0].lower() + words[1:]

@@ -1,0 +1,173 @@
+"""The run folder: what a run leaves behind, and the only interface between running and reporting."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finesight.errors import UserError
+from finesight.recipe.reading import dump_recipe, read_recipe
+from finesight.recipe.recipe import Recipe
+from finesight.schema import Record
+
+RECIPE_FILE = "recipe.yaml"
+ENVIRONMENT_FILE = "environment.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a reader never sees half of it, a full disk leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the complete lines of a JSON Lines file; a torn last line (an interrupted write) is left out."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows to a JSON Lines file, first cutting off what an interrupted write left of a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        file.seek(0)
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=True).encode() + b"\n")
+        file.flush()
+
+
+class RunDir:
+    """A run's folder. Reading needs nothing but the folder; writing goes through these methods alone."""
+
+    def __init__(self, path: Path, recipe: Recipe, data_root: Path) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.data_root = data_root
+
+    @classmethod
+    def create(cls, recipe: Recipe, output: Path | None, data_root: Path) -> RunDir:
+        """Make a new run folder and write the recipe into it.
+
+        `output` defaults to `runs/<name>-<time>`. Raises `UserError` when the folder already holds something.
+        """
+        path = output or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            what = "another run" if (path / RECIPE_FILE).exists() else "something else"
+            raise UserError(
+                f"{path}: the output folder holds {what}",
+                hint=f"continue that run with --resume {path}, or give another --output",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / RECIPE_FILE, dump_recipe(recipe))
+        return cls(path, recipe, data_root)
+
+    @classmethod
+    def existing(cls, path: Path) -> RunDir:
+        """Open a folder that a run has made. Raises `UserError` when it is none."""
+        if not (path / RECIPE_FILE).is_file():
+            raise UserError(
+                f"{path}: not a run folder (it has no {RECIPE_FILE})",
+                hint="give the folder that `finesight run` printed on its last line",
+            )
+        recipe = read_recipe(path / RECIPE_FILE).recipe
+        environment = _read_json(path / ENVIRONMENT_FILE)
+        return cls(path, recipe, Path(environment["data_root"]) if environment else path)
+
+    def save(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write `<name>.json` whole."""
+        write_text(self.path / f"{name}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+    def load(self, name: str) -> dict[str, Any]:
+        """Return the content of `<name>.json`, or an empty dictionary where the run has not come so far."""
+        return _read_json(self.path / f"{name}.json")
+
+    def save_stage(self, name: str, stage: str, content: Mapping[str, Any]) -> None:
+        """Add one stage's entry to the `stages` list of `<name>.json`, replacing an earlier one of that name."""
+        others = [entry for entry in self.load(name).get("stages", []) if entry["stage"] != stage]
+        self.save(name, {"stages": [*others, {"stage": stage, **content}]})
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        append_lines(self.path / "metrics.jsonl", [row])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl."""
+        return list(read_lines(self.path / "metrics.jsonl"))
+
+    def drop_metrics_after(self, stage: str, step: int) -> None:
+        """Forget the lines of `stage` after `step`: a resumed run takes these steps again."""
+        rows = self.metrics()
+        kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
+        if len(kept) < len(rows):
+            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+            write_text(self.path / "metrics.jsonl", "".join(lines))
+
+    def records_file(self, predictor: str, task: str) -> Path:
+        """Return where the records of `predictor` on `task` are kept."""
+        return self.path / "evaluation" / predictor / f"{task}.jsonl"
+
+    def records(self, predictor: str, task: str) -> list[Record]:
+        """Return the records that are there, in the order in which they were answered."""
+        return [record_from_json(row) for row in read_lines(self.records_file(predictor, task))]
+
+    def append_records(self, predictor: str, task: str, records: Iterable[Record]) -> None:
+        """Add records; each call's records are on disk when it returns."""
+        append_lines(self.records_file(predictor, task), (record.to_json() for record in records))
+
+    def predictors(self, task: str) -> list[str]:
+        """Return the names of the predictors that have answered `task`."""
+        return sorted(file.parent.name for file in (self.path / "evaluation").glob(f"*/{task}.jsonl"))
+
+    def checkpoints(self, stage: str) -> Path:
+        """Return the folder of a stage's checkpoints."""
+        return self.path / "checkpoints" / stage
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the tokenizer, the processor and what began as random numbers are kept."""
+        return self.path / "model"
+
+
+def record_from_json(row: Mapping[str, Any]) -> Record:
+    """Return the record that a predictions file's line describes. Raises `KeyError` when a field is missing."""
+    optional = {
+        name: str(row[name])
+        for name in (
+            "group", "question", "rotation_of", "question_type", "answer_type", "image", "thumbnail", "finish_reason",
+        )
+        if row.get(name) is not None
+    }  # fmt: skip
+    return Record(
+        id=str(row["id"]),
+        prediction=str(row["prediction"]),
+        references=tuple(str(reference) for reference in row["references"]),
+        choices=tuple(str(choice) for choice in row.get("choices", ())),
+        tags=row.get("tags", {}),
+        **optional,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

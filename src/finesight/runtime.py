@@ -1,0 +1,97 @@
+"""What a run asks of the machine it runs on: progress a person can see, and being asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+from finesight.errors import Interrupted
+
+Item = TypeVar("Item")
+
+
+def is_terminal() -> bool:
+    """Return whether a person is watching the log."""
+    return sys.stderr.isatty()
+
+
+def say(message: str) -> None:
+    """Write a line to the log (stderr), above any progress bar."""
+    _log_console().print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[ProgressBar]:
+    """Show a progress bar for work of `total` pieces; on anything but a terminal, stay quiet."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_log_console(), transient=True, disable=not is_terminal()) as bar:
+        task = bar.add_task(description, total=total)
+        yield ProgressBar(lambda pieces, text: bar.update(task, advance=pieces, description=text or description))
+
+
+class ProgressBar:
+    """Moves a progress bar on."""
+
+    def __init__(self, update) -> None:  # type: ignore[no-untyped-def]
+        self._update = update
+
+    def advance(self, pieces: int = 1, text: str = "") -> None:
+        """Note that `pieces` more are done."""
+        self._update(pieces, text)
+
+
+def follow(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """Yield `items` with a progress bar."""
+    with progress(description, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+class StopRequest:
+    """Turns Ctrl-C and SIGTERM into a wish that the work notices where stopping loses nothing.
+
+    The second Ctrl-C stops at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[StopRequest]:
+        """Catch the signals while the block runs."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        say("Stopping at the next safe place; once more to stop at once.")
+
+    def raise_if_asked(self) -> None:
+        """Raise `Interrupted` when a person or a queue asked to stop."""
+        if self.asked:
+            raise Interrupted("stopped on request")
+
+
+def _log_console():  # type: ignore[no-untyped-def]
+    global _console
+    if _console is None:
+        from rich.console import Console
+
+        _console = Console(stderr=True)
+    return _console
+
+
+_console = None

@@ -1,0 +1,143 @@
+"""The small frozen types that pass between rooms. Torch-free: types with tensors live with the models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from PIL import Image
+
+PartName = Literal["vision", "projector", "language"]
+"""The three parts of a model. Every parameter belongs to exactly one."""
+PART_NAMES: tuple[PartName, ...] = ("vision", "projector", "language")
+
+Role = Literal["train", "replay", "held_out", "forgetting", "memorization"]
+"""Why an example is used. `train` and `replay` are learned from; the others are measured on."""
+
+
+class ImageSource(Protocol):
+    """An image that has not been decoded yet, so that 100,000 rows fit in memory."""
+
+    @property
+    def name(self) -> str:
+        """Where the image is, in words a person can follow: a path, or a file and a row."""
+        ...
+
+    def open(self) -> Image.Image:
+        """Return the decoded picture in RGB, upright. Raise `OSError` when it cannot be decoded."""
+        ...
+
+    def content_hash(self) -> str:
+        """Return the hexadecimal hash of the stored bytes: equal for equal files, wherever they lie."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    learned: bool = False
+    """Whether the tokens of this turn count in the loss. Only assistant turns may be learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question or conversation about one context."""
+
+    id: str
+    """Unique within its set."""
+    group: str
+    """What is never divided between sets: the image's content hash, the document, the row."""
+    images: tuple[ImageSource, ...]
+    turns: tuple[Turn, ...]
+    """Ends with an assistant turn: the answer that is learned, or that a prediction replaces."""
+    references: tuple[str, ...]
+    """The right answers, any of which counts."""
+    source: str = ""
+    """The name of the source it was read from."""
+    role: Role = "train"
+    choices: tuple[str, ...] = ()
+    question_type: str = ""
+    answer_type: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """Return the last thing the person asked."""
+        return next(turn.text for turn in reversed(self.turns) if turn.role == "user")
+
+    @property
+    def answer(self) -> str:
+        """Return the answer that is learned."""
+        return self.turns[-1].text
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a predictor answered to one example."""
+
+    id: str
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    """`length` when the answer was cut at the token limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a predictions file: all that scoring, comparison and report ever need."""
+
+    id: str
+    prediction: str
+    references: tuple[str, ...]
+    group: str = ""
+    question: str = ""
+    choices: tuple[str, ...] = ()
+    rotation_of: str = ""
+    question_type: str = ""
+    answer_type: str = ""
+    image: str = ""
+    """The image's file name where it has one; the run folder keeps a small copy under `thumbs/`."""
+    thumbnail: str = ""
+    """Path of the small copy, relative to the run folder."""
+    finish_reason: str = "stop"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary without the empty fields."""
+        plain: dict[str, Any] = {"id": self.id, "prediction": self.prediction, "references": list(self.references)}
+        for name in ("group", "question", "rotation_of", "question_type", "answer_type", "image", "thumbnail"):
+            if value := getattr(self, name):
+                plain[name] = value
+        if self.choices:
+            plain["choices"] = list(self.choices)
+        if self.finish_reason != "stop":
+            plain["finish_reason"] = self.finish_reason
+        if self.tags:
+            plain["tags"] = dict(self.tags)
+        return plain
+
+
+@dataclass(frozen=True)
+class TaskExamples:
+    """One evaluation task, with the examples it is measured on."""
+
+    name: str
+    role: Role
+    metric: str
+    max_new_tokens: int
+    examples: tuple[Example, ...]
+    drawn_from: str
+    """`test`, `validation`, `train`, or the source's own name: what the majority baseline may look at."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Everything a run reads: what is learned, what chooses the checkpoint, what is reported."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    tasks: tuple[TaskExamples, ...]

@@ -1,0 +1,88 @@
+"""Saving and loading everything that was trained: adapters as peft's own files, full parts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from finesight.errors import ModelError
+from finesight.models.loaded import Loaded
+from finesight.models.parts import bare_parameters
+from finesight.schema import PART_NAMES, PartName
+from finesight.tune.peft_quiet import without_renaming_warning
+
+ADAPTERS_FOLDER = "adapters"
+PARTS_FOLDER = "parts"
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+def save_trained(loaded: Loaded, folder: Path) -> None:
+    """Write what the model has learned below `folder`.
+
+    `adapters/<part>/` are peft's own files, for any tool that reads them. `parts/<part>.safetensors` hold the parts
+    whose own weights changed: peft's files leave them out without a word.
+    """
+    if isinstance(loaded.model, PeftModel):
+        loaded.model.save_pretrained(folder / ADAPTERS_FOLDER)
+    save_parts(loaded, folder, loaded.changed_parts)
+
+
+def save_parts(loaded: Loaded, folder: Path, parts: set[PartName] | frozenset[PartName]) -> None:
+    """Write the own weights of `parts` as `parts/<part>.safetensors`."""
+    (folder / PARTS_FOLDER).mkdir(parents=True, exist_ok=True)
+    for part in PART_NAMES:
+        if part in parts:
+            tensors = {name: tensor.detach().contiguous() for name, tensor in _own_tensors(loaded, part)}
+            save_file(tensors, folder / PARTS_FOLDER / f"{part}.safetensors", metadata={"format": "pt"})
+
+
+def load_trained(loaded: Loaded, folder: Path) -> None:
+    """Read back what `save_trained` wrote, in place. Adapters that the model has not yet are added.
+
+    Raises `ModelError` when the files do not fit the model.
+    """
+    load_parts(loaded, folder)
+    adapters = sorted(file.parent for file in (folder / ADAPTERS_FOLDER).glob("*/adapter_config.json"))
+    for adapter in adapters:
+        part = adapter.name
+        with without_renaming_warning():
+            if not isinstance(loaded.model, PeftModel):
+                loaded.model = PeftModel.from_pretrained(loaded.model, adapter, adapter_name=part, is_trainable=True)
+            elif part not in loaded.model.peft_config:
+                loaded.model.load_adapter(adapter, adapter_name=part, is_trainable=True)
+            else:
+                set_peft_model_state_dict(loaded.model, load_file(adapter / ADAPTER_FILE), adapter_name=part)
+    if adapters:
+        loaded.model.base_model.set_adapter([adapter.name for adapter in adapters])
+    loaded.model.to(loaded.device)
+
+
+def load_parts(loaded: Loaded, folder: Path) -> None:
+    """Read the parts' own weights back, in place."""
+    for part in PART_NAMES:
+        file = folder / PARTS_FOLDER / f"{part}.safetensors"
+        if not file.exists():
+            continue
+        stored = load_file(file)
+        own = dict(_own_tensors(loaded, part))
+        if stored.keys() != own.keys() or any(stored[name].shape != own[name].shape for name in stored):
+            different = sorted(stored.keys() ^ own.keys())
+            raise ModelError(
+                f"{file}: {len(stored)} tensors that do not fit this model's {part} part ({len(own)} tensors; "
+                f"first difference: {different[0] if different else 'a shape'})",
+                hint="the run folder belongs to another model, or the recipe was changed since",
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(stored[name])
+
+
+def _own_tensors(loaded: Loaded, part: PartName) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a part's own parameters by bare name, adapters left out, tied ones once."""
+    for parameter in bare_parameters(loaded.model):
+        if not parameter.is_adapter and loaded.parts.part_of(parameter.name) == part:
+            yield parameter.name, parameter.parameter
