@@ -64,8 +64,8 @@ class RunDir:
         self.data_root = data_root
 
     @classmethod
-    def create(cls, recipe: Recipe, output: Path | None, data_root: Path) -> RunDir:
-        """Make a new run folder and write the recipe into it.
+    def new(cls, recipe: Recipe, output: Path | None, data_root: Path) -> RunDir:
+        """Return a run folder that does not exist yet: nothing is written before `begin`.
 
         `output` defaults to `runs/<name>-<time>`. Raises `UserError` when the folder already holds something.
         """
@@ -76,9 +76,13 @@ class RunDir:
                 f"{path}: the output folder holds {what}",
                 hint=f"continue that run with --resume {path}, or give another --output",
             )
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / RECIPE_FILE, dump_recipe(recipe))
         return cls(path, recipe, data_root)
+
+    def begin(self, environment: Mapping[str, Any]) -> None:
+        """Write what was asked and where, before anything else; at a later start, leave the first one's as it was."""
+        if not (self.path / RECIPE_FILE).exists():
+            write_text(self.path / ENVIRONMENT_FILE, json.dumps(environment, ensure_ascii=False, indent=1) + "\n")
+            write_text(self.path / RECIPE_FILE, dump_recipe(self.recipe))
 
     @classmethod
     def existing(cls, path: Path) -> RunDir:
@@ -89,8 +93,7 @@ class RunDir:
                 hint="give the folder that `finesight run` printed on its last line",
             )
         recipe = read_recipe(path / RECIPE_FILE).recipe
-        environment = _read_json(path / ENVIRONMENT_FILE)
-        return cls(path, recipe, Path(environment["data_root"]) if environment else path)
+        return cls(path, recipe, Path(_read_json(path / ENVIRONMENT_FILE)["data_root"]))
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
         """Write `<name>.json` whole."""

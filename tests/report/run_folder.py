@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image, ImageDraw
+from scipy.stats import binomtest
 
 from finesight.recipe.recipe import Recipe
 from finesight.rundir import RunDir
@@ -68,8 +70,8 @@ def write_run(
     `question` replaces every held-out question's text; `shares_right` says how often each predictor is right;
     `verdict` replaces fields of the verdict's headline.
     """
-    run = RunDir.create(recipe or small_recipe(), folder, folder.parent)
-    run.save("environment", _environment(folder))
+    run = RunDir.new(recipe or small_recipe(), folder, folder.parent)
+    run.begin(_environment(folder))
     reached = ORDER[: ORDER.index(until) + 1]
     shares = SHARES_RIGHT | (shares_right or {})
     if "data" in reached:
@@ -90,7 +92,8 @@ def write_run(
     if "after" in reached:
         best = run.checkpoints("tune") / "best.json"
         best.parent.mkdir(parents=True)
-        best.write_text('{"step": 120, "metric": "eval_loss", "value": 0.9}', encoding="utf-8")
+        chosen = {"checkpoint": "checkpoint-120", "step": 120, "metric": "eval_loss", "score": 0.95, "finished": True}
+        best.write_text(json.dumps(chosen), encoding="utf-8")
         _answer(run, questions, right, ["after"], shares, general)
     if "verdict" in reached:
         _answer(run, questions, right, ["blind", "majority", "majority_by_question_type"], shares, general)
@@ -186,8 +189,9 @@ def _difference(ids: Sequence[str], start: Iterable[str], end: Iterable[str], na
     better, worse = len(after - before), len(before - after)
     estimate = (better - worse) / len(ids)
     error = math.sqrt((better + worse) / len(ids) - estimate**2) / math.sqrt(len(ids))
+    p_mcnemar = float(binomtest(better, better + worse).pvalue)
     return {"from": names[0], "to": names[1], "estimate": estimate, "low": estimate - 1.96 * error,
-            "high": estimate + 1.96 * error, "p_mcnemar": 0.0004 if better > worse else 0.62, "better": better,
+            "high": estimate + 1.96 * error, "p_mcnemar": p_mcnemar, "better": better,
             "worse": worse, "unchanged": len(ids) - better - worse, "draws": 10000, "seed": 42}  # fmt: skip
 
 
@@ -298,7 +302,7 @@ def _parameters() -> dict[str, Any]:
             part("vision", "frozen", 303_507_456, unreachable=12_598_272,
                  unreachable_tensors=["model.vision_tower.encoder.layers.23.mlp.fc1.weight"]),
             part("projector", "full", 6_295_552, trainable=6_295_552, learning_rate=1e-3),
-            part("language", "lora", 2_506_172_416, trainable=3_686_400, adapters=3_686_400, learning_rate=2e-4),
+            part("language", "lora r=16", 2_506_172_416, trainable=3_686_400, adapters=3_686_400, learning_rate=2e-4),
         ],
         "total": 2_815_975_424, "trainable": 9_981_952, "refusals": [],
     }  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from finesight.data.sources.read import put_questions, read_source, source_name
+from finesight.data.leaks import OWN_SETS
+from finesight.data.sources.read import id_prefix, put_questions, read_source, source_name
 from finesight.data.split import draw
 from finesight.errors import DataError, UserError
 from finesight.recipe.data import AnySource, LlavaJson, Scenes, VqaJson, VqaParquet
@@ -37,15 +39,13 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
     """
     by_origin: dict[Origin, list[int]] = {}
     for place, claim in enumerate(claims):
-        by_origin.setdefault(origin_of(claim.spec), []).append(place)
+        by_origin.setdefault(origin_of(claim.spec, data_root), []).append(place)
     for places in by_origin.values():
         _check_claims([claims[place] for place in places])
-    names = unique_names([claims[places[0]].spec for places in by_origin.values()])
     pools = _read_all([claims[places[0]].spec for places in by_origin.values()], data_root)
 
     claimed: list[list[Example]] = [[] for _ in claims]
-    for places, name, pool in zip(by_origin.values(), names, pools, strict=True):
-        left = [_renamed(example, name) for example in pool]
+    for places, left in zip(by_origin.values(), pools, strict=True):
         for place in sorted(places, key=lambda place: _turn(claims[place])):
             spec = claims[place].spec
             drawn = draw(left, spec.max_samples, seed)
@@ -54,34 +54,23 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
             claimed[place] = [put_questions(replace(example, role=spec.role), spec.prompt) for example in drawn]
             if not drawn:
                 raise DataError(
-                    f"{name}: nothing is left for {claims[place].use}; the other uses of this source take all of it",
+                    f"{source_name(spec)}: nothing is left for {claims[place].use}; its other uses take all of it",
                     hint="give the others a smaller max_samples",
                 )
     return claimed
 
 
-def origin_of(spec: AnySource) -> Origin:
+def origin_of(spec: AnySource, data_root: Path) -> Origin:
     """Return what two specs have in common when they read the same rows."""
     match spec:
         case LlavaJson() | VqaJson():
-            return (spec.kind, str(Path(spec.file)))
+            return (spec.kind, str((data_root / spec.file).resolve()))
         case VqaParquet():
-            return (spec.kind, spec.dataset.rstrip("/"), spec.split, spec.revision or "")
+            local = data_root / spec.dataset
+            where = str(local.resolve()) if local.exists() else spec.dataset
+            return (spec.kind, where, spec.split, spec.revision or "")
         case Scenes():
             return (spec.kind, str(spec.first_scene), str(spec.scenes), str(spec.image_size))
-
-
-def unique_names(specs: Sequence[AnySource]) -> list[str]:
-    """Return a name for each source, numbered from the second on where several are called the same."""
-    names: list[str] = []
-    for spec in specs:
-        plain = name = source_name(spec)
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{plain} ({number})"
-        names.append(name)
-    return names
 
 
 def _turn(claim: Claim) -> tuple[bool, bool]:
@@ -91,24 +80,37 @@ def _turn(claim: Claim) -> tuple[bool, bool]:
 def _read_all(specs: Sequence[AnySource], data_root: Path) -> list[list[Example]]:
     pools: list[list[Example]] = []
     faults: list[DataError] = []
-    for spec in specs:
+    for spec, name, prefix in zip(
+        specs,
+        # A name that is a set's would make a task on this source look like one on the set.
+        _made_unique([source_name(spec) for spec in specs], reserved=OWN_SETS),
+        _made_unique([id_prefix(spec) for spec in specs]),
+        strict=True,
+    ):
         try:
-            pools.append(read_source(spec.model_copy(update={"prompt": _PLAIN_PROMPT}), data_root))
+            read = read_source(spec.model_copy(update={"prompt": _PLAIN_PROMPT}), data_root)
         except DataError as error:
             faults.append(error)
-    if len(faults) == 1:
-        raise faults[0]
+        else:
+            pools.append([_renamed(example, name, id_prefix(spec), prefix) for example in read])
     if faults:
         hints = dict.fromkeys(error.hint for error in faults if error.hint)
         raise DataError("\n".join(error.message for error in faults), hint="\n".join(hints))
     return pools
 
 
-def _renamed(example: Example, name: str) -> Example:
-    if example.source == name:
+def _made_unique(names: Sequence[str], reserved: Sequence[str] = ()) -> list[str]:
+    unique: list[str] = []
+    for plain in names:
+        numbered = (f"{plain} ({number})" for number in itertools.count(2))
+        unique.append(next(name for name in itertools.chain([plain], numbered) if name not in (*unique, *reserved)))
+    return unique
+
+
+def _renamed(example: Example, name: str, prefix: str, unique_prefix: str) -> Example:
+    if example.source == name and prefix == unique_prefix:
         return example
-    # A second source of the same name may number its rows alike; its ids follow its new name.
-    return replace(example, source=name, id=f"{name}:{example.id.partition(':')[2]}")
+    return replace(example, source=name, id=unique_prefix + example.id.removeprefix(prefix))
 
 
 def _check_claims(claims: Sequence[Claim]) -> None:
@@ -117,7 +119,7 @@ def _check_claims(claims: Sequence[Claim]) -> None:
         if _reading(claim.spec) != _reading(claims[0].spec):
             raise UserError(
                 f"{name}: {claims[0].use} and {claim.use} read it differently",
-                hint="give both the same columns, images and questions_per_scene; role, prompt and max_samples may differ",
+                hint="give both the same columns, images and questions_per_scene; the rest may differ",
             )
     everything = [claim for claim in claims if claim.spec.max_samples is None]
     measured = [claim for claim in everything if not claim.learned]
@@ -125,7 +127,7 @@ def _check_claims(claims: Sequence[Claim]) -> None:
         users = [claim.use for claim in (everything if len(everything) > 1 else claims)]
         raise UserError(
             f"{name}: {' and '.join(users)} use the same source, and nothing would be left for one of them",
-            hint="give max_samples to what is measured on, or measure on a share of the training data with `from: test`",
+            hint="give max_samples to what is measured on, or measure on a share of data.train with `from: test`",
         )
 
 

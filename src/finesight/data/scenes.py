@@ -10,6 +10,7 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from PIL import Image, ImageDraw
@@ -74,7 +75,7 @@ class SceneImage:
 
     def content_hash(self) -> str:
         """Return the SHA-256 of the scene's description and size."""
-        return hashlib.sha256(f"{self.size} {plan_scene(self.number)}".encode()).hexdigest()
+        return _scene_hash(self.number, self.size)
 
 
 def plan_scene(number: int) -> tuple[Thing, ...]:
@@ -92,6 +93,11 @@ def plan_scene(number: int) -> tuple[Thing, ...]:
                 break
         things.append(Thing(shape, colour, x, y, radius))
     return tuple(things)
+
+
+@lru_cache(maxsize=65_536)
+def _scene_hash(number: int, size: int) -> str:
+    return hashlib.sha256(f"{size} {plan_scene(number)}".encode()).hexdigest()
 
 
 def draw_scene(number: int, size: int) -> Image.Image:

@@ -14,7 +14,7 @@ from finesight.data.leaks import OWN_SETS, find_leaks
 from finesight.data.split import REST, draw, split_groups
 from finesight.errors import DataError, UserError
 from finesight.recipe.data import Data
-from finesight.recipe.evaluate import SetTask
+from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Recipe
 from finesight.schema import Example, Sets, TaskExamples
 
@@ -94,7 +94,7 @@ def _divide(learned: Sequence[Example], data: Data, seed: int) -> dict[str, list
     return {name: special[name] + replay.get(name, []) for name in special}
 
 
-def _fill_task(task: Any, sets: Sets, own: dict[str, list[Example]], seed: int) -> TaskExamples:
+def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int) -> TaskExamples:
     if isinstance(task, SetTask):
         drawn_from: str = task.from_
         of_set = {"train": sets.train, "validation": sets.validation, "test": sets.test}[task.from_]
@@ -105,10 +105,11 @@ def _fill_task(task: Any, sets: Sets, own: dict[str, list[Example]], seed: int) 
         drawn_from = examples[0].source
     if not examples:
         raise DataError(
-            f"the task {task.name} has no examples: there are none in {drawn_from}",
-            hint=f"raise data.split.{drawn_from}, or give data.{drawn_from} a source"
-            if drawn_from != "train"
-            else "data.train holds only replay; give it the data of the task itself",
+            f"the task {task.name} has no examples: the {drawn_from} set holds none beside replay",
+            hint="give data.train the data of the task itself, not only replay"
+            if drawn_from == "train"
+            else f"raise data.split.{drawn_from}, or give data.{drawn_from} a source; "
+            "a share needs groups (images, documents) enough to divide",
         )
     return TaskExamples(
         name=task.name,
@@ -136,7 +137,7 @@ def _together(sources: Iterable[Sequence[Example]]) -> list[Example]:
 
 
 def _describe(examples: Sequence[Example]) -> dict[str, Any]:
-    contexts = {example.images or example.id for example in examples}
+    contexts = {tuple(image.content_hash() for image in example.images) or example.id for example in examples}
     answers = Counter(example.answer for example in examples)
     return {
         "examples": len(examples),

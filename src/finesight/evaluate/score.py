@@ -1,4 +1,4 @@
-"""Records become scores: the mean with its error, what became of each answer, and the scores of each kind of question."""
+"""Records become scores: the mean with its error, what became of each answer, scores of each kind of question."""
 
 from __future__ import annotations
 
@@ -56,10 +56,11 @@ def score_records(records: Sequence[Record], metric: Metric, name: str) -> Score
     return Scored(tuple(records), tuple(metric.score(record) for record in records))
 
 
-def align(first: Scored, second: Scored, first_name: str, second_name: str) -> Scored:
+def align(first: Scored, second: Scored, first_name: str, second_name: str, hint: str = "") -> Scored:
     """Return `second` in the order of `first`.
 
-    Raises `UserError` when they are not about the same examples or the same right answers.
+    Raises `UserError`, with `hint`, when they are not about the same examples; and when the same id has other right
+    answers.
     """
     places = {record.id: place for place, record in enumerate(second.records)}
     first_ids = {record.id for record in first.records}
@@ -71,7 +72,7 @@ def align(first: Scored, second: Scored, first_name: str, second_name: str) -> S
             for name, ids in ((first_name, only_first), (second_name, only_second))
             if ids
         ]
-        raise UserError(f"{first_name} and {second_name} are about different examples; {'; '.join(found)}")
+        raise UserError(f"{first_name} and {second_name} are about different examples; {'; '.join(found)}", hint=hint)
     ordered = second.where([places[record.id] for record in first.records])
     other = [
         one.id

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from finesight.models.assemble import assembled_config, load_assembled
 from finesight.models.llava import LLAVA_PARTS, load_llava, meta_llava, read_llava_config
@@ -25,6 +26,7 @@ def load_model(
     saved: Path | None = None,
 ) -> Loaded:
     """Return the recipe's model on the device that this machine offers, in one number format, ready to evaluate."""
+    silence_libraries()
     dtype = choose_dtype(spec.dtype)
     match spec:
         case LlavaModel():
@@ -44,6 +46,12 @@ def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, Pa
         case AssembledModel():
             config = assembled_config(spec, data_root)
     return meta_llava(config), LLAVA_PARTS
+
+
+def silence_libraries() -> None:
+    """Keep transformers' own advice and progress bars out of the log: what matters finesight says itself."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def choose_device() -> torch.device:

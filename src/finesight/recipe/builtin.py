@@ -22,6 +22,11 @@ def builtin_recipes() -> list[tuple[str, str]]:
     return found
 
 
+def is_builtin(path: Path) -> bool:
+    """Return whether a recipe file is one that comes with finesight; such a file has no data beside it."""
+    return path.resolve().parent == _folder().resolve()
+
+
 def find_recipe(name_or_path: str) -> Path:
     """Return the recipe file that a person means: an existing path, else a built-in name (without .yaml).
 

@@ -43,6 +43,8 @@ def explain(root: type[Spec], content: Mapping[str, Any], error: ValidationError
         if place is None or place.path in faults:
             continue
         value = value_at(content, place.path)
+        if detail["type"] == "union_tag_invalid" and isinstance(value, dict):
+            place = place._replace(path=(*place.path, "kind"))
         if detail["type"] == "too_short" and len(value) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts only the valid items, and the others have faults of their own
         if detail["type"] == "extra_forbidden":

@@ -84,6 +84,13 @@ def _construct_bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
     return text == "true"
 
 
+def _construct_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise yaml.constructor.ConstructorError(None, None, "half a character (a surrogate)", node.start_mark)
+    return text
+
+
 def _construct_unknown(loader: _Loader, node: yaml.Node) -> None:
     raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} has no meaning here", node.start_mark)
 
@@ -93,7 +100,7 @@ _constructors: dict[str | None, Callable[..., Any]] = {
     _TAG + "bool": _construct_bool,
     _TAG + "int": _construct_int,
     _TAG + "float": _construct_float,
-    _TAG + "str": yaml.SafeLoader.construct_yaml_str,
+    _TAG + "str": _construct_text,
     _TAG + "seq": yaml.SafeLoader.construct_yaml_seq,
     _TAG + "map": yaml.SafeLoader.construct_yaml_map,
     None: _construct_unknown,
@@ -108,7 +115,9 @@ for _name, _pattern, _first in _PLAIN_VALUES:
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(_TAG + "str", text, style="|" if "\n" in text else None)
+    if all(character.isprintable() or character == "\n" for character in text):
+        return dumper.represent_scalar(_TAG + "str", text, style="|" if "\n" in text else None)
+    return dumper.represent_scalar(_TAG + "str", text, style='"')  # the one style that escapes every odd character
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -148,7 +157,6 @@ def parse(text: str) -> tuple[Any, yaml.Node | None, list[Fault]]:
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
-    mark = error.problem_mark or error.context_mark
     problem = error.problem or error.context or "not readable"
     hint = ""
     if "'\\t'" in problem:
@@ -156,8 +164,12 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     elif "mapping values are not allowed" in problem:
         hint = "text with a colon and a space needs quotes; else look at the indentation"
     elif error.context:
-        hint = error.context + (f" that starts on line {error.context_mark.line + 1}" if error.context_mark else "")
-    return Fault(mark.line + 1 if mark else 1, "", f"not valid YAML: {problem}", hint)
+        hint = f"{error.context} that starts on line {_line(error.context_mark)}"
+    return Fault(_line(error.problem_mark or error.context_mark), "", f"not valid YAML: {problem}", hint)
+
+
+def _line(mark: Any) -> int:
+    return int(mark.line) + 1 if mark else 1
 
 
 def _too_deep(text: str) -> Fault | None:
@@ -167,7 +179,7 @@ def _too_deep(text: str) -> Fault | None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                return Fault(event.start_mark.line + 1, "", f"nested more than {MAX_DEPTH} levels deep")
+                return Fault(_line(event.start_mark), "", f"nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None
@@ -183,28 +195,32 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _too_large(root: yaml.Node) -> Fault | None:
-    """Count the values as if every alias were written out, visiting each node once."""
-    sizes: dict[int, int] = {}
+    """Measure the values as if every alias were written out, visiting each node once.
+
+    An alias names a value that stands before it, so the recursion goes no deeper than the text is nested.
+    """
+    measured: dict[int, tuple[int, int]] = {}
     open_nodes: set[int] = set()
     faults: list[Fault] = []
 
-    def measure(node: yaml.Node, depth: int) -> int:
-        line = node.start_mark.line + 1
+    def measure(node: yaml.Node) -> tuple[int, int]:
+        """Return how many values a node holds, and how many levels."""
         if id(node) in open_nodes:
-            faults.append(Fault(line, "", "an alias stands inside the value that it repeats"))
-            return 1
-        if depth > MAX_DEPTH:
-            faults.append(Fault(line, "", f"nested more than {MAX_DEPTH} levels deep, aliases written out"))
-            return 1
-        if id(node) not in sizes:
+            faults.append(Fault(_line(node.start_mark), "", "an alias stands inside the value that it repeats"))
+            return 1, 1
+        if id(node) not in measured:
             open_nodes.add(id(node))
-            sizes[id(node)] = 1 + sum(measure(child, depth + 1) for child in _children(node))
+            inside = [measure(child) for child in _children(node)]
             open_nodes.discard(id(node))
-            if sizes[id(node)] > MAX_VALUES and not faults:
-                faults.append(Fault(line, "", f"holds more than {MAX_VALUES:,} values once aliases are written out"))
-        return sizes[id(node)]
+            values, levels = 1 + sum(size for size, _ in inside), 1 + max((depth for _, depth in inside), default=0)
+            measured[id(node)] = values, levels
+            for limit, reached, what in ((MAX_VALUES, values, "values"), (MAX_DEPTH, levels, "levels")):
+                if reached > limit:
+                    found = f"holds more than {limit:,} {what} once aliases are written out"
+                    faults.append(Fault(_line(node.start_mark), "", found))
+        return measured[id(node)]
 
-    measure(root, 0)
+    measure(root)
     return faults[0] if faults else None
 
 
@@ -221,7 +237,7 @@ def _repeated_keys(root: yaml.Node) -> Iterator[Fault]:
         elif isinstance(node, yaml.MappingNode):
             first_lines: dict[str, int] = {}
             for key, value in node.value:
-                line = key.start_mark.line + 1
+                line = _line(key.start_mark)
                 name = key.value if isinstance(key, yaml.ScalarNode) else ""
                 if name in first_lines:
                     yield Fault(line, _join(where, name), f"stands here twice (first on line {first_lines[name]})")
@@ -242,10 +258,10 @@ def line_of(root: yaml.Node | None, path: tuple[str | int, ...]) -> int:
             pairs = [pair for pair in node.value if pair[0].value == name]
             if not pairs:
                 break
-            line, node = pairs[-1][0].start_mark.line + 1, pairs[-1][1]
+            line, node = _line(pairs[-1][0].start_mark), pairs[-1][1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(name, int) and name < len(node.value):
             node = node.value[name]
-            line = node.start_mark.line + 1
+            line = _line(node.start_mark)
         else:
             break
     return line

@@ -10,6 +10,7 @@ from finesight.recipe.recipe import Stage
 from finesight.recipe.tune import Lora
 from finesight.report.files import Content, RunFiles
 from finesight.report.numerals import count, difference, loss, percent, plural, signed_points
+from finesight.report.progress import has_trained
 
 STILL_FALLING = 0.01
 """Share by which the last validations must have lowered the loss for it to be called falling."""
@@ -33,10 +34,9 @@ def leaks_first(files: RunFiles) -> Iterator[str]:
     if leaks := files.data.get("leaks"):
         worst = max(leaks, key=lambda leak: int(leak["examples"]))
         yield (
-            f"Repair the split before reading anything else here: {plural(worst['groups'], 'group')} "
-            f"({plural(worst['examples'], 'example')}) of {worst['evaluation_set']} are also in "
-            f"{worst['learned_set']} ({worst['kind']}). Leave out data.test and data.validation, and finesight "
-            "divides the training sources by image."
+            f"Repair the split before reading anything else here: {plural(worst['examples'], 'example')} of "
+            f"{worst['evaluation_set']} are also in {worst['learned_set']} ({worst['kind']}). Give all the data as "
+            "data.train and leave out data.test and data.validation: finesight then divides them by image."
         )
 
 
@@ -57,11 +57,10 @@ def train_longer(files: RunFiles) -> Iterator[str]:
         losses = [row["loss"] for row in rows]
         earlier = losses[-1 - max(1, len(losses) // 4)]
         if losses[-1] == min(losses) and losses[-1] < earlier * (1 - STILL_FALLING):
-            step = rows[losses.index(earlier)]["step"]
+            steps = [count(row["step"]) for row in rows]
             yield (
-                f"{stage.name}: train longer. The validation loss was still falling at the end: "
-                f"{loss(earlier)} at step {count(step)}, {loss(losses[-1])} at step {count(rows[-1]['step'])}, the last."
-                f" {_now(stage)}"
+                f"{stage.name}: train longer. The validation loss was still falling at the end: {loss(earlier)} at "
+                f"step {steps[losses.index(earlier)]}, {loss(losses[-1])} at step {steps[-1]}, the last. {_now(stage)}"
             )
 
 
@@ -188,10 +187,10 @@ def _held_out(files: RunFiles) -> list[Content]:
 
 
 def _validations(files: RunFiles) -> Iterator[tuple[Stage, Sequence[Content]]]:
-    """Yield the stages that were validated often enough, and with real losses, to speak of a trend."""
+    """Yield the stages that came to their end and were validated, with real losses, often enough for a trend."""
     for stage in files.recipe.each_stage():
         rows = files.metrics_of(stage.name, "validation")
-        if len(rows) >= 3 and all(math.isfinite(row["loss"]) for row in rows):
+        if len(rows) >= 3 and has_trained(files, stage) and all(math.isfinite(row["loss"]) for row in rows):
             yield stage, rows
 
 

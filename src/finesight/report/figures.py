@@ -45,7 +45,9 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "majority_by_question_type": {"facecolor": "none", "edgecolor": INK["soft"], "linestyle": (0, (3, 2))},
 }
 """Measured answers are filled, baselines hollow: shape says it, not colour alone."""
-WIDTH_INCHES = 5.4
+BARS_WIDTH_INCHES = 4.6
+CURVES_SIZE_INCHES = (5.4, 2.8)
+"""Small, so that the letters stay readable where a phone shows the whole width."""
 
 
 @dataclass(frozen=True)
@@ -82,25 +84,28 @@ def draw_bars(rows: Sequence[BarRow], description: str) -> Markup:
     """Return horizontal bars with interval whiskers, in percent, as SVG. `description` is read to the blind."""
     from matplotlib.figure import Figure
 
-    thickness, gap = 0.8, 0.75
+    gap = 0.75
     bars = sum(len(row.bars) for row in rows)
+    inches_a_bar = 0.2 if bars == len(rows) else 0.145
     with _settings():
-        figure = Figure(figsize=(WIDTH_INCHES, 0.62 + 0.235 * bars + 0.235 * gap * len(rows)), layout="constrained")
+        figure = Figure(
+            figsize=(BARS_WIDTH_INCHES, 0.62 + inches_a_bar * (bars + gap * len(rows))), layout="constrained"
+        )
         axes = figure.add_subplot()
         place, centres = 0.0, []
         for row in rows:
             centres.append(place + (len(row.bars) - 1) / 2)
             for bar in row.bars:
-                axes.barh(place, 100 * bar.share, height=thickness, linewidth=1.2, **STYLES[bar.predictor])
-                axes.plot([100 * bar.low, 100 * bar.high], [place, place], color=INK["text"], linewidth=1.3,
-                          marker="|", markersize=6, markeredgewidth=1.3, solid_capstyle="butt")  # fmt: skip
+                axes.barh(place, 100 * bar.share, height=0.8, linewidth=1.2, **STYLES[bar.predictor])
+                axes.plot([100 * bar.low, 100 * bar.high], [place, place], color=INK["text"], linewidth=1.2,
+                          marker="|", markersize=5, markeredgewidth=1.2, solid_capstyle="butt")  # fmt: skip
                 place += 1
             place += gap
         axes.set_yticks(centres, [row.label for row in rows])
         axes.set_ylim(place - gap, -1)
         highest = max((bar.high for row in rows for bar in row.bars), default=1.0)
         axes.set_xlim(0, min(100, 100 * highest * 1.05 + 1))
-        axes.set_xlabel("right answers, % (whiskers: 95 % interval)")
+        axes.set_xlabel("right answers, %, with 95 % intervals")
         _plain(axes, grid="x")
         return _svg(figure, description)
 
@@ -113,7 +118,7 @@ def draw_curves(
     from matplotlib.ticker import MaxNLocator
 
     with _settings():
-        figure = Figure(figsize=(WIDTH_INCHES, 3.1), layout="constrained")
+        figure = Figure(figsize=CURVES_SIZE_INCHES, layout="constrained")
         axes = figure.add_subplot()
         for curve in curves:
             is_validation = curve.kind == "validation"
@@ -133,7 +138,7 @@ def draw_curves(
                       markeredgewidth=1.6)  # fmt: skip
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(vertical_axis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
         axes.margins(x=0.03)
         _plain(axes, grid="y")
         return _svg(figure, description)

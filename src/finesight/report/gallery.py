@@ -25,6 +25,7 @@ class Kind:
     explanation: str
     belongs: Callable[[bool, bool], bool]
     cards: int
+    """How many are shown of the task that the verdict is on; of the others half as many."""
 
 
 KINDS = (
@@ -85,7 +86,8 @@ def gallery(files: RunFiles, task: Content) -> tuple[Group, ...]:
     groups = []
     for kind in KINDS:
         members = [each for each in both if kind.belongs(each.id in right["before"], each.id in right["after"])]
-        cards = tuple(_card(files.path, record, answers, right) for record in spread(members, kind.cards))
+        chosen = spread(members, kind.cards if task["role"] == "held_out" else kind.cards // 2)
+        cards = tuple(_card(files.path, record, answers, right) for record in chosen)
         groups.append(Group(kind.name, kind.explanation, len(members), cards))
     return tuple(groups)
 

@@ -14,7 +14,7 @@ from finesight.report.files import Content, RunFiles
 from finesight.report.numerals import count, loss, percent, plural
 from finesight.report.tasks import PREDICTORS, shorten
 
-MOST_ROWS = 12
+MOST_ROWS = 8
 """Kinds of question that a drawing shows; the table beside it has them all."""
 
 
@@ -37,13 +37,15 @@ class Panel:
 
 
 def task_panels(task: Content) -> tuple[Panel, ...]:
-    """Return the bars of a task: all its scores, then before, after and baselines by kind of question."""
+    """Return the bars of a task: all its scores and, where the verdict is on it, those by kind of question."""
     measured = [predictor for predictor in PREDICTORS if task["scores"].get(predictor)]
     if not measured:
         return ()
     rows = [BarRow(PREDICTORS[each], (_bar(each, task["scores"][each]),)) for each in measured]
     panels = [Panel(_scores_title(task), draw_bars(rows, _scores_title(task)))]
-    panels += [_breakdown_panel(name, kinds) for name, kinds in task.get("by", {}).items() if len(kinds) > 1]
+    if task["role"] == "held_out":
+        breakdowns = task.get("by", {}).items()
+        panels += [_breakdown_panel(task["name"], name, kinds) for name, kinds in breakdowns if len(kinds) > 1]
     return tuple(panels)
 
 
@@ -66,7 +68,7 @@ def _scores_title(task: Content) -> str:
     return f"{task['name']}: {', '.join(parts)}"
 
 
-def _breakdown_panel(name: str, kinds: Sequence[Content]) -> Panel:
+def _breakdown_panel(task: str, name: str, kinds: Sequence[Content]) -> Panel:
     shown = sorted(kinds, key=lambda kind: -kind["examples"])[:MOST_ROWS]
     predictors = [each for each in PREDICTORS if any(kind["scores"].get(each) for kind in shown)]
     rows = [
@@ -76,7 +78,7 @@ def _breakdown_panel(name: str, kinds: Sequence[Content]) -> Panel:
         )
         for kind in shown
     ]
-    title = f"By {name.replace('_', ' ')}: {_largest_change(shown)}"
+    title = f"{task} by {name.replace('_', ' ')}: {_changes(kinds)}"
     return Panel(
         title,
         draw_bars(rows, title),
@@ -85,19 +87,22 @@ def _breakdown_panel(name: str, kinds: Sequence[Content]) -> Panel:
     )
 
 
-def _largest_change(kinds: Sequence[Content]) -> str:
+def _changes(kinds: Sequence[Content]) -> str:
+    """Return what changed: each kind where they are few, else in how many the score rose. Never the largest change
+    of many: among many small kinds some change is always large."""
     compared = [kind for kind in kinds if kind["scores"].get("before") and kind["scores"].get("after")]
     if not compared:
         return f"right answers of {plural(len(kinds), 'kind')}"
-    changes = [
-        f"{kind['value']} {percent(kind['scores']['before']['score'])} → {percent(kind['scores']['after']['score'])}"
-        for kind in sorted(compared, key=lambda kind: -abs(_change(kind)))
-    ]
-    return ", ".join(changes) if len(changes) <= 2 else f"the largest change is {changes[0]}"
+    if len(compared) <= 3:
+        return ", ".join(map(_change, sorted(compared, key=lambda kind: -kind["examples"])))
+    rose = sum(kind["scores"]["after"]["score"] > kind["scores"]["before"]["score"] for kind in compared)
+    fell = sum(kind["scores"]["after"]["score"] < kind["scores"]["before"]["score"] for kind in compared)
+    return f"the score rose in {rose} of {len(compared)} kinds and fell in {fell}"
 
 
-def _change(kind: Content) -> float:
-    return float(kind["scores"]["after"]["score"] - kind["scores"]["before"]["score"])
+def _change(kind: Content) -> str:
+    scores = kind["scores"]
+    return f"{kind['value']} {percent(scores['before']['score'])} → {percent(scores['after']['score'])}"
 
 
 def _bar(predictor: str, score: Content) -> Bar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from finesight.recipe.evaluate import SetTask, Task
@@ -24,14 +24,23 @@ class Step:
 
 
 def steps(files: RunFiles) -> tuple[Step, ...]:
-    """Return the pieces of the run in their order."""
-    return tuple(_steps(files))
+    """Return the pieces of the run in their order. What a later piece has begun behind is done."""
+    found = list(_steps(files))
+    begun = [place for place, step in enumerate(found) if step.state != "not yet"]
+    return tuple(
+        replace(step, state="done") if begun and place < begun[-1] else step for place, step in enumerate(found)
+    )
 
 
 def is_finished(files: RunFiles) -> bool:
     """Return whether there is a verdict with every task measured before and after."""
     judged = {task["name"]: task["scores"] for task in files.verdict.get("tasks", [])}
     return all({"before", "after"} <= judged.get(task.name, {}).keys() for task in files.recipe.evaluate)
+
+
+def has_trained(files: RunFiles, stage: Stage) -> bool:
+    """Return whether a stage's training came to its end, which may be an early one."""
+    return bool(files.best.get(stage.name, {}).get("finished"))
 
 
 def _steps(files: RunFiles) -> Iterator[Step]:
@@ -42,7 +51,7 @@ def _steps(files: RunFiles) -> Iterator[Step]:
     yield from (_training(files, stage) for stage in files.recipe.each_stage())
     yield from (_evaluation(files, "after", task) for task in files.recipe.evaluate)
     yield from (_evaluation(files, "blind", task) for task in files.recipe.evaluate)
-    yield Step("Judge", "done" if is_finished(files) else "not yet", "")
+    yield Step("Verdict", "done" if is_finished(files) else "not yet", "")
 
 
 def _evaluation(files: RunFiles, predictor: str, task: Task) -> Step:
@@ -76,15 +85,9 @@ def _training(files: RunFiles, stage: Stage) -> Step:
     if not rows:
         return Step(name, "not yet", "")
     train, last = stage.train, rows[-1]
-    goal = f" of {train.max_steps}" if train.max_steps else ""
-    epochs = "" if train.max_steps else f" of {train.num_train_epochs:g}"
-    detail = f"step {count(last['step'])}{goal}, epoch {last['epoch']:.2f}{epochs}, loss {loss(last['loss'])}"
-    reached = last["step"] >= train.max_steps if train.max_steps else last["epoch"] >= train.num_train_epochs
-    return Step(name, "done" if reached or _went_on_after(files, stage) else "partly", detail)
-
-
-def _went_on_after(files: RunFiles, stage: Stage) -> bool:
-    """Return whether the run went on behind this stage, as it does after stopping early."""
-    names = [each.name for each in files.recipe.each_stage()]
-    later = set(names[names.index(stage.name) + 1 :])
-    return any(row["stage"] in later for row in files.metrics) or any("after" in by for by in files.records.values())
+    if train.max_steps:
+        where = f"step {count(last['step'])} of {count(train.max_steps)}, epoch {last['epoch']:.2f}"
+    else:
+        where = f"step {count(last['step'])}, epoch {last['epoch']:.2f} of {train.num_train_epochs:g}"
+    state: State = "done" if has_trained(files, stage) else "partly"
+    return Step(name, state, f"{where}; {last['kind']} loss {loss(last['loss'])}")

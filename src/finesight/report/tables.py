@@ -31,7 +31,7 @@ class StageParameters:
     stage: str
     summary: str
     rows: tuple[PartRow, ...]
-    unreachable: tuple[str, ...]
+    remarks: tuple[str, ...]
     refusals: tuple[str, ...]
 
 
@@ -69,7 +69,6 @@ class DataView:
 class CheckRow:
     """One check with its result."""
 
-    stage: str
     name: str
     status: str
     message: str
@@ -83,7 +82,7 @@ def parameter_stages(parameters: Content) -> tuple[StageParameters, ...]:
             stage=stage["stage"],
             summary=learning_summary(stage),
             rows=tuple(_part_row(part) for part in stage["parts"]),
-            unreachable=tuple(_unreachable(stage["parts"])),
+            remarks=tuple(_remarks(stage["parts"])),
             refusals=tuple(stage.get("refusals", ())),
         )
         for stage in parameters.get("stages", [])
@@ -95,14 +94,6 @@ def learning_summary(stage: Content) -> str:
     trainable, total = stage["trainable"], stage["total"]
     share = numerals.percent(trainable / total) if total else numerals.NOT_MEASURED
     return f"{numerals.compact(trainable)} of {numerals.compact(total)} parameters learn ({share})."
-
-
-def tuning_words(tuning: Any) -> str:
-    """Return how a part is tuned: `frozen`, `full`, or an adapter with its rank."""
-    if isinstance(tuning, Mapping):
-        rank = f", r = {tuning['r']}" if "r" in tuning else ""
-        return f"{tuning['method']}{rank}"
-    return str(tuning)
 
 
 def data_view(data: Content) -> DataView | None:
@@ -118,13 +109,13 @@ def data_view(data: Content) -> DataView | None:
 
 
 def check_rows(checks: Content) -> tuple[CheckRow, ...]:
-    """Return every check of checks.json, failures first, then warnings."""
+    """Return every check of checks.json, failures first, then warnings; what several stages found alike only once."""
     severity = ("failure", "warning", "pass")
-    rows = [
-        CheckRow(stage["stage"], check["name"], check["status"], check["message"], check.get("hint", ""))
+    rows = dict.fromkeys(
+        CheckRow(check["name"], check["status"], check["message"], check.get("hint", ""))
         for stage in checks.get("stages", [])
         for check in stage["checks"]
-    ]
+    )
     return tuple(sorted(rows, key=lambda row: severity.index(row.status)))
 
 
@@ -137,7 +128,7 @@ def _part_row(part: Content) -> PartRow:
     rate = part.get("learning_rate")
     return PartRow(
         part=part["part"],
-        tuning=tuning_words(part["tuning"]),
+        tuning=part["tuning"],
         learning_rate=numerals.NOT_MEASURED if rate is None else f"{rate:g}",
         total=numerals.count(part["total"]),
         trainable=numerals.count(part["trainable"]),
@@ -146,8 +137,12 @@ def _part_row(part: Content) -> PartRow:
     )
 
 
-def _unreachable(parts: list[Content]) -> Iterator[str]:
+def _remarks(parts: list[Content]) -> Iterator[str]:
     for part in parts:
+        idle = part["trainable"] - part.get("learning", part["trainable"])
+        if idle:
+            parameters = numerals.plural(idle, "trainable parameter")
+            yield f"{part['part']}: no gradient reaches {parameters}; they stay as they are."
         tensors = part.get("unreachable_tensors", [])
         if part["unreachable"]:
             first = f", the first {tensors[0]}" if tensors else ""
@@ -182,8 +177,9 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _leak_row(leak: Content) -> LeakRow:
     return LeakRow(
         sentence=(
-            f"{leak['kind'].capitalize()}: {numerals.plural(leak['groups'], 'group')} of {leak['evaluation_set']} "
-            f"({numerals.plural(leak['examples'], 'example')}) are also in {leak['learned_set']}."
+            f"{leak['kind'].capitalize()}: {numerals.count(leak['groups'])}, in "
+            f"{numerals.plural(leak['examples'], 'example')} of {leak['evaluation_set']}, are also in "
+            f"{leak['learned_set']}."
         ),
         first=", ".join(leak.get("first", [])[:3]),
     )

@@ -16,7 +16,7 @@ PREDICTORS: Mapping[str, str] = {
     "after": "After tuning",
     "blind": "After, image blanked",
     "majority": "Majority answer",
-    "majority_by_question_type": "Majority answer by question type",
+    "majority_by_question_type": "Majority by question type",
 }
 """Every predictor in the order in which it is shown."""
 
@@ -136,10 +136,12 @@ def statement(task: Content) -> str:
     if task["role"] == "forgetting":
         return _kept_or_lost(difference, figures)
     if difference["low"] > 0:
-        return f"Better: {figures}."
-    if difference["high"] < 0:
-        return f"Worse: {figures}."
-    return f"No difference found: {figures}. The interval contains zero."
+        told = f"Better: {figures}."
+    elif difference["high"] < 0:
+        told = f"Worse: {figures}."
+    else:
+        told = f"No difference found: {figures}. The interval contains zero."
+    return f"{told} {_beside_best_baseline(task)}".rstrip()
 
 
 def size(task: Content, records: Sequence[Record]) -> str:
@@ -153,6 +155,15 @@ def size(task: Content, records: Sequence[Record]) -> str:
 def percent_or_missing(scores: Mapping[str, Any], predictor: str) -> str:
     """Return a predictor's score in percent, or a dash where it was not measured."""
     return numerals.percent(scores[predictor]["score"]) if scores.get(predictor) else numerals.NOT_MEASURED
+
+
+def _beside_best_baseline(task: Content) -> str:
+    over = task.get("over_baseline")
+    if not over or over["low"] > 0:
+        return ""
+    baseline = _lower_first(PREDICTORS[over["from"]])
+    compared = "Worse than" if over["high"] < 0 else "No better than"
+    return f"{compared} its best baseline ({baseline}): {numerals.difference(over)}."
 
 
 def _kept_or_lost(difference: Content, figures: str) -> str:
@@ -199,7 +210,7 @@ def _outcome_rows(task: Content) -> Iterator[OutcomeRow]:
         )
 
 
-def _answer_rows(records: Mapping[str, Sequence[Record]], most: int = 5) -> Iterator[AnswerRow]:
+def _answer_rows(records: Mapping[str, Sequence[Record]], most: int = 4) -> Iterator[AnswerRow]:
     """Yield the answers said or wanted most often: a model that always says the same shows here."""
     before, after = records.get("before", ()), records.get("after", ())
     wanted = Counter(record.references[0].strip() for record in before or after)

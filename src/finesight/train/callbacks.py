@@ -25,6 +25,11 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self._sign = 1.0 if metric.startswith("eval_loss") else -1.0
         self.best = read_best(folder)
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for a validation after the last step, wherever it falls: the last checkpoint may be the best."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
     def on_evaluate(
         self,
         args: TrainingArguments,

@@ -24,8 +24,8 @@ from finesight.train.trainer import BranchTrainer, LossSums
 from finesight.train.validation import validation_losses
 from finesight.tune.weights import load_trained
 
-Probe = Callable[[int], dict[str, float]]
-"""Scores the tasks that are watched during training; given the step, returns a score for each task."""
+Probe = Callable[[], dict[str, float]]
+"""Scores the tasks that are watched during training: a score for each."""
 
 
 def fit(
@@ -45,6 +45,8 @@ def fit(
     stop, after saving a checkpoint.
     """
     train, folder = stage.train, run.checkpoints(stage.name)
+    if (done := read_best(folder)) and done.finished:
+        return finish(loaded, folder)
     require_watched(watched)
     set_seed(run.recipe.seed)
     steps = plan_steps(learned, train, run.recipe.seed)
@@ -62,6 +64,12 @@ def fit(
         seed=run.recipe.seed,
     )
 
+    def validate() -> tuple[LossSums, dict[str, float]]:
+        sums = validation_losses(loaded, watched, max_tokens=max_tokens, stop=StopRequest())
+        scores = evaluate()
+        loaded.model.train()
+        return sums, scores
+
     with progress(f"training {stage.name}", len(steps)) as bar:
         trainer = BranchTrainer(
             loaded,
@@ -74,18 +82,12 @@ def fit(
                 ranks=arguments.world_size,
             ),
             train=train,
-            validate=lambda: validate(),
+            validate=validate,
             run=run,
             stage=stage.name,
             steps_in_epoch=sum(len(context.branches) for context in learned) / train.global_batch_size,
             callbacks=[*callbacks, ShowProgress(bar)],
         )
-
-        def validate() -> tuple[LossSums, dict[str, float]]:
-            sums = validation_losses(loaded, watched, max_tokens=max_tokens, stop=StopRequest())
-            scores = evaluate(trainer.state.global_step)
-            loaded.model.train()
-            return sums, scores
 
         resumed = last_checkpoint(folder)
         if resumed is not None:

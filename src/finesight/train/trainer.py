@@ -51,7 +51,8 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         steps_in_epoch: float,
         callbacks: list[Any],
     ) -> None:
-        super().__init__(loaded.model, args, train_dataset=steps, callbacks=callbacks)
+        # Trainer wants an eval_dataset to evaluate at all; `evaluate` below knows its own.
+        super().__init__(loaded.model, args, train_dataset=steps, eval_dataset=steps, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         self._loaded = loaded
         self._train_spec = train

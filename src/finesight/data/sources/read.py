@@ -32,6 +32,19 @@ def source_name(spec: AnySource) -> str:
         case LlavaJson() | VqaJson():
             return Path(spec.file).name
         case VqaParquet():
+            return Path(spec.dataset).name
+        case Scenes():
+            return "scenes"
+        case _:
+            assert_never(spec)
+
+
+def id_prefix(spec: AnySource) -> str:
+    """Return what the ids of the source's examples begin with, before a colon."""
+    match spec:
+        case LlavaJson() | VqaJson():
+            return Path(spec.file).stem
+        case VqaParquet():
             return dataset_name(spec.dataset)
         case Scenes():
             return "scenes"

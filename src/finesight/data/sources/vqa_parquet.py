@@ -31,8 +31,6 @@ def read_vqa_parquet(spec: VqaParquet, data_root: Path) -> list[Example]:
     name = dataset_name(spec.dataset)
     faults = Faults(spec.dataset)
     table = _open_table(spec, data_root)
-    if not table.num_rows:
-        raise DataError(f"{spec.dataset}: the data set holds no rows")
     check_columns(spec.columns, table.column_names, faults)
     faults.raise_if_any()
     _check_image_type(table, spec, faults)
@@ -106,9 +104,12 @@ def _open_table(spec: VqaParquet, data_root: Path) -> Dataset:
     if not files:
         return _load_from_hub(spec, data_root)
     _check_files(files)
-    return datasets.Dataset.from_parquet(
-        [str(file) for file in files], cache_dir=str(cache_folder("datasets")), keep_in_memory=False
-    )
+    try:
+        return datasets.Dataset.from_parquet(
+            [str(file) for file in files], cache_dir=str(cache_folder("datasets")), keep_in_memory=False
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise DataError(f"{spec.dataset}: the parquet file is damaged ({error.__cause__ or error})") from error
 
 
 def _local_files(spec: VqaParquet, data_root: Path) -> list[Path]:
@@ -141,11 +142,16 @@ def _check_files(files: list[Path]) -> None:
     from pyarrow import parquet
 
     columns: dict[Path, set[str]] = {}
+    rows = 0
     for file in files:
         try:
-            columns[file] = set(parquet.read_schema(file).names)
+            metadata = parquet.read_metadata(file)
+            columns[file] = set(metadata.schema.to_arrow_schema().names)
+            rows += metadata.num_rows
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{file}: not a parquet file ({error})") from error
+    if not rows:
+        raise DataError(f"{files[0]}: the data set holds no rows")
     first = files[0]
     for file, names in columns.items():
         if names != columns[first]:

@@ -1,0 +1,5 @@
+"""`python -m finesight`."""
+
+from finesight.cli.main import main
+
+main()

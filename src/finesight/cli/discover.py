@@ -1,0 +1,81 @@
+"""Verbs to begin with: new, list, env."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finesight.cli.options import JsonOption
+from finesight.cli.output import print_columns, print_json
+
+
+class Shelf(StrEnum):
+    """What `finesight list` can list."""
+
+    kinds = "kinds"
+    tasks = "tasks"
+    metrics = "metrics"
+    recipes = "recipes"
+    models = "models"
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds your data.")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name. Default: the folder's.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write. Default: <name>.yaml in FOLDER.")
+    ] = None,
+) -> None:
+    """Write a commented recipe for a folder of data."""
+    from finesight.data.describe import describe_folder
+    from finesight.data.write_recipe import recipe_text
+    from finesight.errors import UserError
+    from finesight.rundir import write_text
+
+    name = name or _name_from(folder)
+    path = output or folder / f"{name}.yaml"
+    if path.exists():
+        raise UserError(f"{path}: exists already, and is not overwritten", hint="name another file with --output")
+    write_text(path, recipe_text(describe_folder(folder), name))
+    if path.resolve().parent != folder.resolve():
+        print(f"Its paths start from the data: add --data-root {folder} to each command.", file=sys.stderr)
+    print(path)
+
+
+def _name_from(folder: Path) -> str:
+    """Return a folder's name without what a run's name may not hold."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-_.") or "my-run"
+
+
+def list_(
+    what: Annotated[
+        Shelf | None, typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes or models.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List kinds of data, tasks, metrics, recipes, models."""
+    from finesight.cli.shelves import SHELVES
+
+    content = {shelf.value: SHELVES[shelf.value]() for shelf in ([what] if what else Shelf)}
+    if json:
+        print_json({shelf: [{"name": name, "about": about} for name, about in rows] for shelf, rows in content.items()})
+        return
+    for shelf, rows in content.items():
+        print(shelf)
+        print_columns(rows or [("none", "")])
+
+
+def env(json: JsonOption = False) -> None:
+    """Print versions and machine, for a bug report."""
+    from finesight.cli.environment import describe_environment
+
+    content = describe_environment()
+    if json:
+        print_json(content)
+    else:
+        print_columns(list(content.items()), indent=0)

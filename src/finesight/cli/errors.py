@@ -1,0 +1,58 @@
+"""What a person sees when a verb does not end well: a message and a hint instead of a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from finesight.errors import FinesightError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def told_plainly(*, traceback: bool) -> Iterator[None]:
+    """Turn what is expected to go wrong into a message on stderr and an exit code; `traceback` lets it through.
+
+    Exit codes: 1 a failed check, 2 something the person can mend, 130 interrupted, 141 the reader of a pipe left.
+    Anything else is a fault of finesight, and keeps its traceback.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more when it ends
+        raise typer.Exit(BROKEN_PIPE) from None
+    except (FinesightError, KeyboardInterrupt, OSError) as error:
+        if traceback or not (told := _told(error)):
+            raise
+        message, hint, exit_code = told
+        print(message, file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+        raise typer.Exit(exit_code) from None
+
+
+def _told(error: BaseException) -> tuple[str, str, int] | None:
+    """Return message, hint and exit code; None for an operating system error that says nothing to a person."""
+    match error:
+        case FinesightError():
+            return error.message, error.hint, error.exit_code
+        case KeyboardInterrupt():
+            return "interrupted", "", INTERRUPTED
+        case OSError() if error.errno in _FULL:
+            where = f" ({error.filename})" if error.filename else ""
+            hint = "make room, or name another disk with --output and FINESIGHT_CACHE"
+            return f"the disk is full{where}", hint, FULL_DISK
+        case _:
+            return None
+
+
+FULL_DISK = 2

@@ -1,0 +1,31 @@
+"""How results are printed: text for people, JSON for programs, both on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def print_json(content: object) -> None:
+    """Print `content` as indented JSON."""
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def print_rich(*renderables: RenderableType) -> None:
+    """Print tables and other pieces of rich."""
+    from rich.console import Console
+
+    console = Console()
+    for renderable in renderables:
+        console.print(renderable, markup=False, highlight=False)
+
+
+def print_columns(rows: Sequence[tuple[str, Any]], indent: int = 2) -> None:
+    """Print names and what is to be said of each, below one another."""
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        print(f"{'':{indent}}{name:<{width}}  {text}".rstrip())

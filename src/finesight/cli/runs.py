@@ -1,0 +1,176 @@
+"""Verbs that work with a model: run, check, params, evaluate, ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finesight.cli.opening import open_recipe
+from finesight.cli.options import (
+    DataRootOption,
+    JsonOption,
+    MaxTokensOption,
+    OutputOption,
+    RecipeArgument,
+    RunArgument,
+    SetOption,
+)
+from finesight.cli.output import print_columns, print_json, print_rich
+
+if TYPE_CHECKING:
+    from finesight.models.loaded import Loaded
+    from finesight.recipe.recipe import Recipe
+
+STARTER = "starter"
+_MARKS = {"pass": "ok", "warning": "WARNING", "failure": "FAILED"}
+
+
+def run(
+    recipe: RecipeArgument = STARTER,
+    set_: SetOption = None,
+    data_root: DataRootOption = None,
+    output: OutputOption = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, by its own recipe.")
+    ] = None,
+    max_tokens_per_device: MaxTokensOption = 8192,
+) -> None:
+    """Measure, tune, measure again, and say whether it helped.
+
+    The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
+    no data.
+    """
+    from finesight.errors import Interrupted
+    from finesight.report.terminal import verdict_lines
+    from finesight.run import fine_tune
+    from finesight.rundir import RunDir
+    from finesight.runtime import StopRequest
+
+    if resume is not None:
+        folder = RunDir.existing(resume)
+    else:
+        opened, root = open_recipe(recipe, set_, data_root)
+        folder = RunDir.new(opened, output, root)
+    try:
+        with StopRequest().listening() as stop:
+            fine_tune(folder, max_tokens=max_tokens_per_device, stop=stop)
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        raise Interrupted(
+            str(interruption) or "stopped at once", hint=f"go on with: finesight run --resume {folder.path}"
+        ) from interruption
+    for line in verdict_lines(folder.load("verdict")):
+        print(line)
+    print(folder.path / "report.html")
+    print(folder.path)
+
+
+def check(
+    recipe: RecipeArgument, set_: SetOption = None, data_root: DataRootOption = None, json: JsonOption = False
+) -> None:
+    """Check recipe, data, leaks, labels and parameters, without training. Exit code 1 when a check fails."""
+    from dataclasses import asdict
+
+    from finesight.run import check_recipe
+
+    checks = check_recipe(*open_recipe(recipe, set_, data_root))
+    if json:
+        print_json([asdict(done) for done in checks])
+    else:
+        for done in checks:
+            print(f"{_MARKS[done.status]:8}{done.name}: {done.message}")
+            if done.hint:
+                print(f"{'':8}hint: {done.hint}")
+    if any(done.status == "failure" for done in checks):
+        raise typer.Exit(1)
+
+
+def params(
+    recipe: RecipeArgument, set_: SetOption = None, data_root: DataRootOption = None, json: JsonOption = False
+) -> None:
+    """Count the parameters of each part: all, trainable, adapters, unreachable. Needs no weights."""
+    from finesight.report.terminal import parameter_table
+    from finesight.run import count_parameters
+
+    counted = count_parameters(*open_recipe(recipe, set_, data_root))
+    if json:
+        print_json(counted)
+    else:
+        print_rich(parameter_table(counted))
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder or a hub name.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="Whose tasks to measure on. Default: the run's own.")
+    ] = None,
+    set_: SetOption = None,
+    data_root: DataRootOption = None,
+    output: OutputOption = None,
+    max_tokens_per_device: MaxTokensOption = 8192,
+    json: JsonOption = False,
+) -> None:
+    """Measure a model on a recipe's tasks, beside the majority answer and the model without its image."""
+    from finesight.errors import UserError
+    from finesight.run import measure_only
+    from finesight.rundir import RunDir
+    from finesight.runtime import StopRequest
+
+    if recipe is not None:
+        opened, root = open_recipe(recipe, set_, data_root)
+    elif (Path(model) / "recipe.yaml").exists():
+        own = RunDir.existing(Path(model))
+        opened, root = open_recipe(str(own.path / "recipe.yaml"), set_, data_root or own.data_root)
+    else:
+        raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
+    target = opened.model_copy(update={"name": f"{opened.name}-evaluation"})
+    folder = RunDir.new(target, output, root)
+    with StopRequest().listening() as stop:
+        measure_only(_open(model, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
+    if json:
+        print_json(folder.load("scores"))
+        return
+    for task in folder.load("scores")["tasks"]:
+        print(f"{task['name']} ({task['metric']}, {task['examples']:,} examples)")
+        print_columns(
+            [
+                (name, f"{score['score']:7.1%}  [{score['low']:.1%}, {score['high']:.1%}]")
+                for name, score in task["scores"].items()
+            ]
+        )
+    print(folder.path)
+
+
+def _open(model: str, recipe: Recipe, data_root: Path) -> Loaded:
+    """Return the tuned model of a run, or a checkpoint loaded as the recipe says."""
+    from finesight.models.load import load_model
+    from finesight.opening import load_best, open_untuned
+    from finesight.recipe.model import LlavaModel, Loading
+    from finesight.rundir import RunDir
+
+    if (Path(model) / "recipe.yaml").exists():
+        run = RunDir.existing(Path(model))
+        loaded = open_untuned(run)
+        load_best(loaded, run)
+        return loaded
+    settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
+    path = str(Path(model).resolve()) if Path(model).exists() else model
+    return load_model(LlavaModel(kind="llava", name_or_path=path, **settings), data_root=data_root)
+
+
+def ask(
+    run: RunArgument,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about it.")],
+    json: JsonOption = False,
+) -> None:
+    """Ask about an image: the answer before tuning and after it, side by side."""
+    from finesight.run import ask_both
+    from finesight.rundir import RunDir
+
+    answers = ask_both(RunDir.existing(run), image, question)
+    if json:
+        print_json({"image": str(image), "question": question, **answers})
+    else:
+        print_columns(list(answers.items()), indent=0)

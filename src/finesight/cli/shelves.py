@@ -1,0 +1,33 @@
+"""What `finesight list` shows, read from the specifications themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from finesight.evaluate.metrics.metrics import METRICS
+from finesight.recipe.builtin import builtin_recipes
+from finesight.recipe.data import AnySource
+from finesight.recipe.evaluate import Task
+from finesight.recipe.model import Model
+from finesight.recipe.specification import members_of, tag_of
+
+Rows = list[tuple[str, str]]
+
+
+def _specs(union: Any) -> Rows:
+    """Return the kind of each member of a union, and the first line of its docstring."""
+    return [(tag_of(member), str(member.__doc__).splitlines()[0]) for member in members_of(union)]
+
+
+def _metrics() -> Rows:
+    return [(metric.name, metric.rule) for metric in METRICS.values()]
+
+
+SHELVES: Mapping[str, Callable[[], Rows]] = {
+    "kinds": lambda: _specs(AnySource),
+    "tasks": lambda: _specs(Task),
+    "metrics": _metrics,
+    "recipes": builtin_recipes,
+    "models": lambda: _specs(Model),
+}

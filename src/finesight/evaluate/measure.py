@@ -1,0 +1,76 @@
+"""Answering a task and keeping the records, so that an interrupted evaluation goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from finesight.evaluate.engine import Engine
+from finesight.models.encoded import Encoded
+from finesight.rundir import RunDir
+from finesight.runtime import StopRequest, progress
+from finesight.schema import Example, Prediction, Record, TaskExamples
+
+Thumbnails = Mapping[str, str]
+"""The small copy of an image, as a path inside the run folder, by the image's name."""
+
+
+@dataclass(frozen=True)
+class TokenizedTask:
+    """A task, with its questions as tokens."""
+
+    task: TaskExamples
+    questions: tuple[Encoded, ...]
+
+
+def measure(
+    engine: Engine,
+    tokenized: TokenizedTask,
+    run: RunDir,
+    *,
+    predictor: str,
+    thumbnails: Thumbnails,
+    stop: StopRequest,
+) -> None:
+    """Answer a task as `predictor` and keep the records; those that are on disk already are not answered again.
+
+    Raises `Interrupted` between batches when asked to stop; what was answered by then is on disk.
+    """
+    task, questions = tokenized.task, tokenized.questions
+    examples = {example.id: example for example in task.examples}
+    done = {record.id for record in run.records(predictor, task.name)}
+    missing = [single for single in questions if single.branches[0].example.id not in done]
+    with progress(f"{predictor}: {task.name}", len(questions)) as bar:
+        bar.advance(len(questions) - len(missing))
+        for predictions in engine.answer(missing, max_new_tokens=task.max_new_tokens):
+            run.append_records(predictor, task.name, make_records(predictions, examples, thumbnails))
+            bar.advance(len(predictions))
+            stop.raise_if_asked()
+
+
+def make_records(
+    predictions: Iterable[Prediction], examples: Mapping[str, Example], thumbnails: Thumbnails
+) -> list[Record]:
+    """Return predictions as records: with all that scoring, comparison and report need."""
+    records = []
+    for prediction in predictions:
+        example = examples[prediction.id]
+        image = example.images[0].name if example.images else ""
+        records.append(
+            Record(
+                id=example.id,
+                prediction=prediction.text,
+                references=example.references,
+                group=example.group,
+                question=example.question,
+                choices=example.choices,
+                question_type=example.question_type,
+                answer_type=example.answer_type,
+                image=Path(image).name,
+                thumbnail=thumbnails.get(image, ""),
+                finish_reason=prediction.finish_reason,
+                tags=example.tags,
+            )
+        )
+    return records

@@ -1,0 +1,89 @@
+"""All tasks of a run, answered by one predictor after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from finesight.evaluate.baselines import majority_by_question_type_predictions, majority_predictions
+from finesight.evaluate.engine import Engine
+from finesight.evaluate.measure import Thumbnails, TokenizedTask, make_records, measure
+from finesight.evaluate.metrics.metrics import metric_named
+from finesight.evaluate.score import score_records, summarise
+from finesight.models.loaded import Loaded
+from finesight.rundir import RunDir
+from finesight.runtime import StopRequest
+from finesight.schema import Example, TaskExamples
+
+
+def evaluate_all(
+    loaded: Loaded,
+    tasks: Sequence[TokenizedTask],
+    run: RunDir,
+    predictor: str,
+    *,
+    thumbnails: Thumbnails,
+    max_tokens: int,
+    stop: StopRequest,
+    blank_images: bool = False,
+) -> None:
+    """Answer every task as `predictor`, going on where an earlier start stopped."""
+    loaded.model.eval()
+    engine = Engine(loaded, max_tokens, blank_images)
+    for task in tasks:
+        measure(engine, task, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
+
+
+def guess_all(
+    learned: Sequence[Example], tasks: Sequence[TokenizedTask], run: RunDir, *, thumbnails: Thumbnails
+) -> None:
+    """Answer every task as somebody would who never looks: the most frequent answer, overall and by question type."""
+    guesses = {
+        "majority": majority_predictions,
+        "majority_by_question_type": majority_by_question_type_predictions,
+    }
+    for predictor, guess in guesses.items():
+        for tokenized in tasks:
+            examples = {example.id: example for example in tokenized.task.examples}
+            records = make_records(guess(tokenized.task, learned), examples, thumbnails)
+            run.records_file(predictor, tokenized.task.name).unlink(missing_ok=True)
+            run.append_records(predictor, tokenized.task.name, records)
+
+
+def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) -> dict[str, float]:
+    """Return the scores of the tasks drawn from the validation set: what may be watched while training."""
+    loaded.model.eval()
+    engine = Engine(loaded, max_tokens)
+    scores = {}
+    for tokenized in tasks:
+        task = tokenized.task
+        if task.drawn_from == "validation":
+            examples = {example.id: example for example in task.examples}
+            records = [
+                record
+                for predictions in engine.answer(tokenized.questions, max_new_tokens=task.max_new_tokens)
+                for record in make_records(predictions, examples, {})
+            ]
+            scored = score_records(records, metric_named(task.metric), task.name)
+            scores[task.name] = float(summarise(scored)["score"])
+    return scores
+
+
+def score_all(run: RunDir, tasks: Sequence[TaskExamples]) -> dict[str, Any]:
+    """Return the content of scores.json: what every predictor scores on every task."""
+    scores = []
+    for task in tasks:
+        by_predictor = {}
+        for predictor in run.predictors(task.name):
+            records = run.records(predictor, task.name)
+            by_predictor[predictor] = summarise(score_records(records, metric_named(task.metric), predictor))
+        scores.append({"name": task.name, "metric": task.metric, "examples": len(task.examples), "scores": by_predictor})
+    return {"tasks": scores}
+
+
+def answer_one(loaded: Loaded, example: Example, *, max_new_tokens: int) -> str:
+    """Return the model's answer to one question."""
+    single = loaded.formatter.encode(example, answered=False)
+    engine = Engine(loaded, max_tokens=single.tokens + max_new_tokens)
+    ((prediction,),) = engine.answer([single], max_new_tokens=max_new_tokens)
+    return prediction.text

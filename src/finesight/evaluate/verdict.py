@@ -1,0 +1,133 @@
+"""The verdict of a run: every task's scores, baselines and differences, and one headline that promises no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from finesight.errors import UserError
+from finesight.evaluate.baselines import OWN_SETS, majority_from
+from finesight.evaluate.headline import FEW_GROUPS, headline
+from finesight.evaluate.metrics.metrics import metric_named
+from finesight.evaluate.score import Scored, align, break_down, count_outcomes, score_records, summarise
+from finesight.evaluate.stats import paired_difference
+from finesight.recipe.evaluate import SetTask
+from finesight.rundir import RunDir
+from finesight.schema import Role, TaskExamples
+
+BASELINES = ("blind", "majority", "majority_by_question_type")
+"""What knows less than the tuned model: itself without the image, and guessing."""
+PREDICTORS = ("before", "after", *BASELINES)
+NEEDED = ("before", "after")
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """What a verdict needs to know of a task beside its records."""
+
+    name: str
+    role: Role
+    metric: str
+    drawn_from: str
+
+
+def judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the content of verdict.json, from the stored records of the tasks; docs/run-folder.md explains it.
+
+    Raises `UserError` when `before` or `after` is missing, or when records are not exactly those of the examples.
+    """
+    for task in tasks:
+        expected = {example.id for example in task.examples}
+        for predictor in PREDICTORS:
+            _require_complete(run, predictor, task.name, expected)
+    judged = [JudgedTask(task.name, task.role, task.metric, task.drawn_from) for task in tasks]
+    return _judge(run, judged, seed, warnings)
+
+
+def rejudge(run: RunDir) -> dict[str, Any]:
+    """Return the content of verdict.json from the records and the recipe alone, without the examples.
+
+    Judged are the tasks that the tuned model has answered; the warnings of the earlier verdict are kept. Raises
+    `UserError` when there is no such task, or when one was not answered before tuning.
+    """
+    warnings = run.load("verdict").get("headline", {}).get("warnings", [])
+    tasks = [
+        JudgedTask(task.name, task.role, task.metric, task.from_ if isinstance(task, SetTask) else "its own source")
+        for task in run.recipe.evaluate
+        if run.records_file("after", task.name).exists()
+    ]
+    if not tasks:
+        raise UserError(f"{run.path}: the tuned model has answered no task yet", hint=f"go on with --resume {run.path}")
+    return _judge(run, tasks, run.recipe.seed, warnings)
+
+
+def _require_complete(run: RunDir, predictor: str, task: str, expected: set[str]) -> None:
+    answered = {record.id for record in run.records(predictor, task)}
+    if not answered and predictor not in NEEDED:
+        return
+    missing, unknown = len(expected - answered), len(answered - expected)
+    if missing or unknown:
+        raise UserError(
+            f"{run.records_file(predictor, task)}: of {len(expected):,} examples {missing:,} are not answered, "
+            f"and {unknown:,} answers are to other examples",
+            hint=f"finish the evaluation with --resume {run.path}" if missing else "the data have changed since then",
+        )
+
+
+def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
+    judged = [_judge_task(task, _read(run, task), seed) for task in tasks]
+    own_warnings = [
+        f"{entry['name']}: {entry['groups']} {'group' if entry['groups'] == 1 else 'groups'} only; "
+        "intervals from so few are less sure than they look"
+        for entry in judged
+        if entry["groups"] < FEW_GROUPS
+    ]
+    chosen_on = {
+        task.name: task.drawn_from for task in tasks if task.drawn_from in OWN_SETS and task.drawn_from != "test"
+    }
+    verdict, sentences = headline(judged, chosen_on)
+    all_warnings = list(dict.fromkeys([*warnings, *own_warnings]))
+    return {"headline": {"verdict": verdict, "sentences": sentences, "warnings": all_warnings}, "tasks": judged}
+
+
+def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:
+    """Return the scored records of each predictor that has answered, all in the order of `after`."""
+    metric = metric_named(task.metric)
+    scored: dict[str, Scored] = {}
+    for predictor in PREDICTORS:
+        records = run.records(predictor, task.name)
+        if records or predictor in NEEDED:
+            scored[predictor] = score_records(records, metric, str(run.records_file(predictor, task.name)))
+    return {
+        predictor: align(scored["after"], own, f"{task.name} (after)", f"{task.name} ({predictor})")
+        for predictor, own in scored.items()
+    }
+
+
+def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
+    after = scored["after"]
+    scores = {predictor: summarise(own) for predictor, own in scored.items()}
+    baselines = [predictor for predictor in BASELINES if predictor in scored]
+    best = max(baselines, key=lambda predictor: float(scores[predictor]["score"]), default=None)
+    kinds: tuple[Literal["answer_type", "question_type"], ...] = ("answer_type", "question_type")
+    return {
+        "name": task.name,
+        "role": task.role,
+        "metric": task.metric,
+        "metric_rule": metric_named(task.metric).rule,
+        "examples": len(after.records),
+        "groups": after.group_count,
+        "scores": scores,
+        "majority_from": majority_from(task.drawn_from),
+        "difference": _difference("before", scored, seed),
+        "over_baseline": _difference(best, scored, seed) if best else None,
+        "outcomes": {predictor: count_outcomes(scored[predictor]) for predictor in NEEDED},
+        "by": {kind: break_down(scored, kind) for kind in kinds},
+    }
+
+
+def _difference(predictor: str, scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
+    first, after = scored[predictor], scored["after"]
+    difference = paired_difference(first.scores, after.scores, after.groups, seed)
+    return {"from": predictor, "to": "after", **difference.to_json()}

@@ -1,0 +1,164 @@
+"""What a run opens before it computes anything: its data, its model, and the data as the model's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from finesight.branches.contexts import share_contexts
+from finesight.data.images import verify_images, write_thumbnail
+from finesight.data.sets import read_all
+from finesight.errors import UserError
+from finesight.evaluate.measure import TokenizedTask
+from finesight.models.encoded import Encoded
+from finesight.models.lengths import encode_set
+from finesight.models.load import load_model
+from finesight.models.loaded import Loaded
+from finesight.recipe.recipe import Recipe
+from finesight.rundir import RunDir
+from finesight.runtime import follow
+from finesight.schema import Example, Sets
+from finesight.train.checkpoints import read_best
+from finesight.train.checks.check import Check
+from finesight.train.checks.data import check_data
+from finesight.train.checks.model import check_answer_lengths, check_model
+from finesight.train.checks.steps import check_steps
+from finesight.tune.weights import load_parts, load_trained, save_parts
+
+KEPT_MARK = "config.json"
+"""The file that `keep_model` writes last: where it is, the others are."""
+
+MOST_THUMBNAILS = 1000
+"""Images of which the run folder keeps a small copy: enough for a gallery, bounded for a large test set."""
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """A run's sets as tokens."""
+
+    learned: tuple[Encoded, ...]
+    """The training set: each context once, all its questions behind it."""
+    watched: tuple[Encoded, ...]
+    """The validation set, likewise."""
+    tasks: tuple[TokenizedTask, ...]
+    dropped: tuple[dict[str, Any], ...]
+    """Examples left out for their length, as data.json says it."""
+
+
+def read_sets(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any], list[Check]]:
+    """Return the recipe's sets, what data.json says of them, and the checks that need no model.
+
+    Every image is decoded once, so that a broken one is named now and not after hours.
+    """
+    sets, description = read_all(recipe, data_root)
+    everything = [sets.train, sets.validation, sets.test, *(task.examples for task in sets.tasks)]
+    verify_images(image for examples in everything for example in examples for image in example.images)
+    return sets, description, list(check_data(recipe, sets, description["leaks"]))
+
+
+def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = None) -> Loaded:
+    """Return the recipe's model as it is before any tuning.
+
+    `kept` is the folder in which `keep_model` may have kept, at an earlier start, what no checkpoint elsewhere holds.
+    """
+    saved = kept if kept is not None and (kept / KEPT_MARK).exists() else None
+    texts = partial(training_texts, sets.train)
+    loaded = load_model(recipe.model, data_root=data_root, seed=recipe.seed, texts=texts, saved=saved)
+    if saved is not None:
+        load_parts(loaded, saved)
+    return loaded
+
+
+def keep_model(loaded: Loaded, folder: Path) -> None:
+    """Keep tokenizer, processor, configuration, and the parts that began as random numbers; once."""
+    if not (folder / KEPT_MARK).exists():
+        save_parts(loaded, folder, loaded.random_parts)
+        loaded.formatter.image_processor.save_pretrained(folder)
+        loaded.formatter.tokenizer.save_pretrained(folder)
+        loaded.model.config.save_pretrained(folder)
+
+
+def open_untuned(run: RunDir) -> Loaded:
+    """Return a run's model as it was before tuning. Raises `UserError` when the run has not come so far."""
+    if not (run.model_folder / KEPT_MARK).exists():
+        raise UserError(f"{run.path}: the run has no model yet", hint=f"finesight run --resume {run.path}")
+    return open_model(run.recipe, run.data_root, Sets((), (), (), ()), run.model_folder)
+
+
+def load_best(loaded: Loaded, run: RunDir) -> None:
+    """Load into a run's model what validation chose in its last stage.
+
+    Raises `UserError` when the run has not come so far.
+    """
+    folder = run.checkpoints(run.recipe.each_stage()[-1].name)
+    best = read_best(folder)
+    if best is None:
+        raise UserError(
+            f"{run.path}: the run has no checkpoint of its last stage yet", hint=f"finesight run --resume {run.path}"
+        )
+    load_trained(loaded, folder / best.checkpoint)
+    loaded.model.eval()
+
+
+def training_texts(examples: Iterable[Example]) -> Iterable[str]:
+    """Yield what is said in the examples: the text that a new tokenizer is learned from."""
+    return (turn.text for example in examples for turn in example.turns)
+
+
+def tokenize(loaded: Loaded, sets: Sets, recipe: Recipe) -> Tokenized:
+    """Return the sets as tokens. Raises `DataError` for examples over length, unless the recipe drops them."""
+    encode = partial(encode_set, loaded.formatter, data=recipe.data, answered=True)
+    train, validation = encode(sets.train, name="train"), encode(sets.validation, name="validation")
+    tasks, dropped = tokenize_tasks(loaded, sets, recipe)
+    return Tokenized(
+        learned=tuple(share_contexts(train.singles)),
+        watched=tuple(share_contexts(validation.singles)),
+        tasks=tasks,
+        dropped=(
+            *describe_dropped("train", train.too_long, recipe),
+            *describe_dropped("validation", validation.too_long, recipe),
+            *dropped,
+        ),
+    )
+
+
+def tokenize_tasks(
+    loaded: Loaded, sets: Sets, recipe: Recipe
+) -> tuple[tuple[TokenizedTask, ...], list[dict[str, Any]]]:
+    """Return the tasks' questions as tokens, and what was left out for its length as data.json says it."""
+    tasks, dropped = [], []
+    for task in sets.tasks:
+        questions = encode_set(loaded.formatter, task.examples, recipe.data, name=task.name, answered=False)
+        kept = tuple(single.branches[0].example for single in questions.singles)
+        tasks.append(TokenizedTask(replace(task, examples=kept), questions.singles))
+        dropped += describe_dropped(f"task:{task.name}", questions.too_long, recipe)
+    return tuple(tasks), dropped
+
+
+def describe_dropped(name: str, too_long: Sequence[Example], recipe: Recipe) -> list[dict[str, Any]]:
+    """Return what data.json says of the examples of a set that were left out for their length."""
+    if not too_long:
+        return []
+    reason = f"over {recipe.data.max_length} tokens"
+    first = [example.id for example in too_long[:5]]
+    return [{"source": name, "reason": reason, "examples": len(too_long), "first": first}]
+
+
+def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Check]:
+    """Return the checks of the model against the data, and of every stage's plan."""
+    checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
+    checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
+    return [*checks, *(check_steps(stage, tokens.learned, recipe.seed) for stage in recipe.each_stage())]
+
+
+def write_thumbnails(tasks: Sequence[TokenizedTask], run: RunDir) -> Mapping[str, str]:
+    """Return small copies of the tasks' images, made where they are not there yet, by the image's name."""
+    images = {image.name: image for task in tasks for example in task.task.examples for image in example.images[:1]}
+    chosen = list(images.items())[:MOST_THUMBNAILS]
+    return {
+        name: f"thumbs/{write_thumbnail(image, run.path / 'thumbs')}"
+        for name, image in follow(chosen, "making thumbnails", len(chosen))
+    }

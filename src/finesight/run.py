@@ -1,0 +1,128 @@
+"""Tables of contents: what a run is, from the recipe to the verdict."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from finesight.data.images import FileImage, verify_images
+from finesight.environment import describe_run_environment
+from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
+from finesight.evaluate.verdict import judge
+from finesight.models.load import describe_model
+from finesight.models.loaded import Loaded
+from finesight.opening import (
+    check_tokens,
+    keep_model,
+    load_best,
+    open_model,
+    open_untuned,
+    read_sets,
+    tokenize,
+    tokenize_tasks,
+    write_thumbnails,
+)
+from finesight.recipe.recipe import Recipe
+from finesight.report.page import write_report
+from finesight.rundir import RunDir
+from finesight.runtime import StopRequest, say
+from finesight.schema import Example, Turn
+from finesight.train.checks.check import Check, describe_checks, require_passed
+from finesight.train.checks.parameters import check_parameters
+from finesight.train.fit import fit
+from finesight.tune.prepare import describe_parameters, prepare_model
+
+
+def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
+    """Measure, tune, measure again, and say whether it helped.
+
+    What an earlier start of the run has finished is not done again.
+    """
+    recipe = run.recipe
+    sets, description, checks = read_sets(recipe, run.data_root)
+    require_passed(checks)
+    loaded = open_model(recipe, run.data_root, sets, run.model_folder)
+    tokens = tokenize(loaded, sets, recipe)
+    checks += check_tokens(loaded, recipe, tokens)
+    require_passed(checks)
+
+    # Nothing is written before this line: a recipe that cannot work leaves no folder behind.
+    run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
+    keep_model(loaded, run.model_folder)
+    run.save("data", {**description, "dropped": list(tokens.dropped)})
+    thumbnails = write_thumbnails(tokens.tasks, run)
+    answer = partial(
+        evaluate_all, loaded, tokens.tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop
+    )
+
+    answer("before")
+    for stage in recipe.each_stage():
+        run.save_stage("parameters", stage.name, prepare_model(loaded, stage.tune, stage.train))
+        run.save_stage("checks", stage.name, describe_checks(checks))
+        best = fit(
+            loaded,
+            tokens.learned,
+            tokens.watched,
+            stage,
+            run,
+            evaluate=partial(probe, loaded, tokens.tasks, max_tokens=max_tokens),
+            max_tokens=max_tokens,
+            stop=stop,
+        )
+        say(f"{stage.name}: best {best.metric} {best.score:.4f}, at step {best.step}")
+    answer("after")
+    answer("blind", blank_images=True)
+    guess_all(sets.train, tokens.tasks, run, thumbnails=thumbnails)
+
+    leaks = [check.message for check in checks if check.name == "leaks" and check.status == "warning"]
+    run.save("verdict", judge(run, [task.task for task in tokens.tasks], recipe.seed, leaks))
+    write_report(run)
+    return run
+
+
+def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
+    """Measure a model on the tasks of a run folder's recipe, beside its baselines."""
+    recipe = run.recipe
+    sets, description, _ = read_sets(recipe, run.data_root)
+    tasks, dropped = tokenize_tasks(loaded, sets, recipe)
+    run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
+    run.save("data", {**description, "dropped": dropped})
+    thumbnails = write_thumbnails(tasks, run)
+    answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
+    answer("model")
+    answer("blind", blank_images=True)
+    guess_all(sets.train, tasks, run, thumbnails=thumbnails)
+    run.save("scores", score_all(run, [task.task for task in tasks]))
+    return run
+
+
+def check_recipe(recipe: Recipe, data_root: Path) -> list[Check]:
+    """Return everything that is looked at before a run. The model is not loaded when the data already fail."""
+    sets, _, checks = read_sets(recipe, data_root)
+    if any(check.status == "failure" for check in checks):
+        return checks
+    loaded = open_model(recipe, data_root, sets)
+    checks += check_tokens(loaded, recipe, tokenize(loaded, sets, recipe))
+    return [*checks, *map(check_parameters, count_parameters(recipe, data_root)["stages"])]
+
+
+def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:
+    """Return the content of parameters.json for a recipe, without weights."""
+    stages = []
+    for stage in recipe.each_stage():
+        model, parts = describe_model(recipe.model, data_root=data_root)
+        stages.append({"stage": stage.name, **describe_parameters(model, parts, stage)})
+    return {"stages": stages}
+
+
+def ask_both(run: RunDir, image: Path, question: str, *, max_new_tokens: int = 64) -> dict[str, str]:
+    """Return a run's answers to a question about an image, before the tuning and after it."""
+    picture = FileImage(path=image, name=str(image))
+    turns = (Turn("user", question), Turn("assistant", "", learned=True))
+    example = Example(id="ask", group="ask", images=(picture,), turns=turns, references=())
+    verify_images([picture])
+    loaded = open_untuned(run)
+    before = answer_one(loaded, example, max_new_tokens=max_new_tokens)
+    load_best(loaded, run)
+    return {"before": before, "after": answer_one(loaded, example, max_new_tokens=max_new_tokens)}

@@ -1,0 +1,251 @@
+"""What real JSON files do, and what a person is told when one cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_files import IMAGES, conversation_rows, picture_bytes, vqa_rows, write_json, write_pictures
+
+from finesight.data.sources.read import read_source
+from finesight.errors import DataError
+from finesight.recipe.data import LlavaJson, VqaColumns, VqaJson
+from finesight.schema import Example
+
+
+def read_vqa(root: Path, rows: object, **more: Any) -> list[Example]:
+    write_json(root / "rows.json", rows)
+    return read_source(VqaJson(kind="vqa_json", file="rows.json", images=IMAGES, **more), root)
+
+
+def read_llava(root: Path, rows: object, images: str = IMAGES) -> list[Example]:
+    write_json(root / "talk.json", rows)
+    return read_source(LlavaJson(kind="llava_json", file="talk.json", images=images), root)
+
+
+def fault_of(root: Path, rows: object, **more: Any) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read_vqa(root, rows, **more)
+    assert "rows.json" in caught.value.message
+    return caught.value
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_pictures(tmp_path, 3)
+    return tmp_path
+
+
+def test_a_byte_order_mark_and_blank_lines_are_read_over(root: Path) -> None:
+    lines = "\n\n".join(json.dumps(row) for row in vqa_rows(2)) + "\n \n"
+    (root / "rows.jsonl").write_text("\ufeff" + lines, encoding="utf-8")
+    examples = read_source(VqaJson(kind="vqa_json", file="rows.jsonl", images=IMAGES), root)
+    assert [example.id for example in examples] == ["rows:1", "rows:3", "rows:5", "rows:7"]
+
+
+def test_line_separators_inside_text_do_not_end_a_line(root: Path) -> None:
+    row = {"image": "0.png", "question": "a\u2028b?", "answer": "c\x0cd"}
+    (root / "rows.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    (example,) = read_source(VqaJson(kind="vqa_json", file="rows.jsonl", images=IMAGES), root)
+    assert example.question == "a\u2028b?"
+
+
+@pytest.mark.parametrize(("stored", "text"), [(3, "3"), (2.5, "2.5"), (True, "true"), (0, "0"), (" no ", "no")])
+def test_answers_become_text(root: Path, stored: object, text: str) -> None:
+    (example,) = read_vqa(root, [{"image": "0.png", "question": "How many?", "answer": stored}])
+    assert example.answer == text
+    assert example.references == (text,)
+
+
+def test_labels_lose_their_trailing_blanks(root: Path) -> None:
+    rows = [row | {"type": kind} for row, kind in zip(vqa_rows(1), ("CLOSED ", "CLOSED"), strict=True)]
+    examples = read_vqa(root, rows, columns=VqaColumns(answer_type="type"))
+    assert {example.answer_type for example in examples} == {"CLOSED"}
+
+
+def test_further_answers_follow_the_first_without_repetition(root: Path) -> None:
+    rows = [
+        {"image": "0.png", "question": "What?", "answer": "cat", "answers": ["cat", "kitten", "cat"]},
+        {"image": "0.png", "question": "What?", "answer": "dog", "answers": [{"answer": "puppy"}, {"answer": "dog"}]},
+    ]
+    examples = read_vqa(root, rows, columns=VqaColumns(answers="answers"))
+    assert [example.references for example in examples] == [("cat", "kitten"), ("dog", "puppy")]
+
+
+def test_windows_separators_and_absent_images(root: Path) -> None:
+    write_pictures(root, 1, folder=f"{IMAGES}/deep", first=9)
+    rows = [
+        {"image": "deep\\9.png", "question": "What?", "answer": "a"},
+        {"image": None, "question": "What is two and two?", "answer": 4},
+    ]
+    with_image, without = read_vqa(root, rows)
+    assert with_image.images[0].open().size == (6, 4)
+    assert without.images == ()
+    assert without.group == "row:rows:2"
+
+
+def test_coco_paths_are_found_by_file_name_and_by_number(tmp_path: Path) -> None:
+    folder = tmp_path / "val2014"
+    folder.mkdir()
+    (folder / "000000000001.jpg").write_bytes(picture_bytes(1))
+    (folder / "COCO_val2014_000000000002.jpg").write_bytes(picture_bytes(2))
+    rows = [
+        {"image": "coco/train2017/000000000001.jpg", "question": "What?", "answer": "one"},
+        {"image": "coco/train2017/000000000002.jpg", "question": "What?", "answer": "two"},
+        {"image": 2, "question": "What?", "answer": "two again"},
+    ]
+    write_json(tmp_path / "rows.json", rows)
+    one, two, again = read_source(VqaJson(kind="vqa_json", file="rows.json", images="val2014"), tmp_path)
+    assert one.images[0].name == "coco/train2017/000000000001.jpg"
+    assert two.group == again.group != one.group
+
+
+def test_two_names_are_never_taken_for_one_file(root: Path) -> None:
+    rows = [{"image": f"{folder}/1.png", "question": "What?", "answer": "a"} for folder in ("a", "b")]
+    assert "different image names lead to one file" in fault_of(root, rows).message
+
+
+def test_a_document_and_its_images_are_one_group(root: Path) -> None:
+    rows = [
+        {"image": "0.png", "question": "What?", "answer": "a", "patient": "p"},
+        {"image": "1.png", "question": "What?", "answer": "b", "patient": "p"},
+        {"image": "1.png", "question": "What?", "answer": "c", "patient": "q"},
+        {"image": "2.png", "question": "What?", "answer": "d", "patient": "r"},
+    ]
+    groups = [example.group for example in read_vqa(root, rows, columns=VqaColumns(group="patient"))]
+    assert groups == ["group:p", "group:p", "group:p", "group:r"]
+
+
+def test_every_fault_of_a_file_is_named_at_once(root: Path) -> None:
+    rows: list[object] = [
+        {"image": "0.png", "question": "What?", "answer": " "},
+        {"image": "0.png", "answer": "a"},
+        {"image": "gone.png", "question": "What?", "answer": "a"},
+        {"image": "0.png", "question": "What?", "answer": ["a", "b"]},
+        {"image": "0.png", "question": "What?", "answer": float("nan")},
+    ]
+    error = fault_of(root, rows)
+    assert "no answer: 2 rows (row 1, row 5)" in error.message
+    assert "no question: 1 row (row 2)" in error.message
+    assert "image file missing: 1 row (row 3: gone.png)" in error.message
+    assert "answer is a list, not text: 1 row (row 4)" in error.message
+    assert IMAGES in error.hint
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(root: Path) -> None:
+    rows = [{"image_name": "0.png", "question": "What?", "answer": "a"}]
+    error = fault_of(root, rows)
+    assert "no column `image`" in error.message
+    assert "answer, image_name, question" in error.message
+    assert "did you mean `image_name`?" in error.hint
+
+
+def test_ids_that_repeat_are_named(root: Path) -> None:
+    rows = [row | {"qid": 7} for row in vqa_rows(1)]
+    assert (
+        "the id in column `qid` is not unique: 1 row (7)" in fault_of(root, rows, columns=VqaColumns(id="qid")).message
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        ("[]", "holds no rows"),
+        ('[{"a": 1},\n {"a": }]', "line 2, column 8"),
+        ('[{"a": 1}\n {"a": 2}]', "line 2, column 2"),
+        ('[{"a": 1}', "bad JSON"),
+        ('{"a": 1}\n{"a" 2}\n', "line 2, column 6"),
+        ('{\n "rows": []\n}', "one object over several lines"),
+        ('["text"]', "not an object but text: 1 row (row 1)"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_files_that_are_no_rows(root: Path, text: str, told: str) -> None:
+    (root / "rows.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_source(VqaJson(kind="vqa_json", file="rows.json", images=IMAGES), root)
+    assert told in caught.value.message
+    assert "rows.json" in caught.value.message
+
+
+def test_a_file_that_is_not_there(root: Path) -> None:
+    write_json(root / "trainset.json", vqa_rows(1))
+    with pytest.raises(DataError, match=r"trainse\.json: file not found") as caught:
+        read_source(VqaJson(kind="vqa_json", file="trainse.json", images=IMAGES), root)
+    assert "--data-root" in caught.value.hint
+    assert "did you mean `trainset.json`?" in caught.value.hint
+
+
+def test_a_file_that_is_not_utf8(root: Path) -> None:
+    (root / "rows.json").write_bytes('[{"question": "é"}]'.encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_source(VqaJson(kind="vqa_json", file="rows.json", images=IMAGES), root)
+
+
+def test_a_folder_of_images_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="folder of images not found"):
+        read_vqa(tmp_path, vqa_rows(1))
+
+
+@pytest.mark.parametrize("place", ["<image>\nWhat?", "What?\n<image>", "What?"])
+def test_the_image_tag_is_stripped_wherever_it_stands(root: Path, place: str) -> None:
+    talk = [{"from": "human", "value": place}, {"from": "gpt", "value": "A cat."}]
+    (example,) = read_llava(root, [{"id": 1, "image": "0.png", "conversations": talk}])
+    assert example.question == "What?"
+    assert len(example.images) == 1
+
+
+def test_both_ways_of_naming_speakers(root: Path) -> None:
+    talk = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "What?"},
+        {"role": "assistant", "content": "A cat."},
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": "There."},
+    ]
+    (example,) = read_llava(root, [{"image": "0.png", "conversations": talk}])
+    assert [(turn.role, turn.learned) for turn in example.turns] == [
+        ("system", False), ("user", False), ("assistant", True), ("user", False), ("assistant", True),
+    ]  # fmt: skip
+    assert example.references == ("There.",)
+    assert example.id == "talk:1"
+
+
+def test_conversations_that_share_an_id_stay_apart(root: Path) -> None:
+    rows = [row | {"id": "33"} for row in conversation_rows(3)]
+    assert [example.id for example in read_llava(root, rows)] == ["talk:33", "talk:33:2", "talk:33:3"]
+
+
+def test_text_only_conversations_need_no_folder(tmp_path: Path) -> None:
+    talk = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "That."}]
+    (example,) = read_llava(tmp_path, [{"id": "t", "conversations": talk}], images="nowhere")
+    assert example.images == ()
+    assert example.group == "row:talk:t"
+
+
+@pytest.mark.parametrize(
+    ("talk", "told"),
+    [
+        ([{"from": "human", "value": "What?"}], "does not end with an answer"),
+        ([{"from": "gpt", "value": "That."}], "do not alternate"),
+        ([{"from": "human", "value": "a"}, {"from": "human", "value": "b"}], "do not alternate"),
+        ([{"from": "robot", "value": "a"}], "unknown speaker 'robot'"),
+        ([{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "b"}], "no question"),
+        ([{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}], "no answer"),
+        ([{"from": "human"}], "neither from and value nor role and content"),
+        ([{"from": "human", "value": "<image> a"}, {"from": "gpt", "value": "b"}], "names no image"),
+        ([], "no conversation"),
+        (None, "no conversation"),
+    ],
+)
+def test_conversations_that_cannot_be_learned(root: Path, talk: object, told: str) -> None:
+    good = conversation_rows(1)[0]
+    with pytest.raises(DataError) as caught:
+        read_llava(root, [good, {"id": "x", "conversations": talk}])
+    assert told in caught.value.message
+    assert "row 2" in caught.value.message
+    assert "talk.json" in caught.value.message

@@ -1,0 +1,126 @@
+"""The source contract: what every kind of source owes to those who use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_files import (
+    IMAGES,
+    conversation_rows,
+    vqa_rows,
+    vqa_source,
+    write_json,
+    write_lines,
+    write_parquet,
+    write_pictures,
+)
+from pydantic import TypeAdapter
+
+from finesight.data.sources.read import read_source
+from finesight.recipe.data import AnySource, Source
+
+Made = dict[str, Any]
+
+
+def spec_of(words: dict[str, Any]) -> Any:
+    spec: Any = TypeAdapter(AnySource).validate_python(words)
+    assert isinstance(spec, Source)
+    return spec
+
+
+def vqa_json(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_json(root / "rows.json", vqa_rows(5))
+    return vqa_source("rows.json")
+
+
+def vqa_json_lines(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_lines(root / "rows.txt", vqa_rows(5))
+    return vqa_source("rows.txt")
+
+
+def llava_json(root: Path) -> Made:
+    write_pictures(root, 10)
+    write_json(root / "talk.json", conversation_rows(10))
+    return {"kind": "llava_json", "file": "talk.json", "images": IMAGES}
+
+
+def vqa_parquet(root: Path) -> Made:
+    write_parquet(root / "rows.parquet", vqa_rows(5))
+    return {"kind": "vqa_parquet", "dataset": "rows.parquet"}
+
+
+def vqa_parquet_raw(root: Path) -> Made:
+    write_parquet(root / "rows.parquet", vqa_rows(5), raw=True)
+    return {"kind": "vqa_parquet", "dataset": "rows.parquet"}
+
+
+def vqa_parquet_folder(root: Path) -> Made:
+    write_parquet(root / "many" / "train-00000-of-00002.parquet", vqa_rows(3))
+    write_parquet(root / "many" / "train-00001-of-00002.parquet", vqa_rows(2, first=3))
+    write_parquet(root / "many" / "test-00000-of-00001.parquet", vqa_rows(4, first=50))
+    return {"kind": "vqa_parquet", "dataset": "many"}
+
+
+def scenes(root: Path) -> Made:
+    return {"kind": "scenes", "scenes": 5, "questions_per_scene": 2, "image_size": 32}
+
+
+@pytest.fixture(
+    params=[vqa_json, vqa_json_lines, llava_json, vqa_parquet, vqa_parquet_raw, vqa_parquet_folder, scenes],
+    ids=lambda make: make.__name__,
+)
+def make(request: pytest.FixtureRequest) -> Callable[[Path], Made]:
+    made: Callable[[Path], Made] = request.param
+    return made
+
+
+def test_every_source_keeps_the_contract(make: Callable[[Path], Made], tmp_path: Path) -> None:
+    spec = spec_of(make(tmp_path))
+    examples = read_source(spec, tmp_path)
+    assert len(examples) == 10
+    assert len({example.id for example in examples}) == 10
+    for example in examples:
+        assert example.source
+        assert example.group.startswith("image:")
+        assert example.question
+        assert example.references[0] == example.answer
+        assert example.turns[-1].role == "assistant"
+        assert all(turn.learned == (turn.role == "assistant") for turn in example.turns)
+        for image in example.images:
+            assert image.name
+            assert image.open().mode == "RGB"
+    by_image: dict[str, str] = {}
+    for example in examples:
+        (image,) = example.images
+        assert by_image.setdefault(image.content_hash(), example.group) == example.group
+    assert len(set(by_image.values())) == len(by_image)
+
+
+def test_every_source_is_deterministic(make: Callable[[Path], Made], tmp_path: Path) -> None:
+    spec = spec_of(make(tmp_path))
+    first, second = (
+        [(example.id, example.group, example.turns, [image.content_hash() for image in example.images]) for example in
+         read_source(spec, tmp_path)]
+        for _ in range(2)
+    )  # fmt: skip
+    assert first == second
+
+
+def test_every_source_puts_its_questions_as_the_prompt_says(make: Callable[[Path], Made], tmp_path: Path) -> None:
+    words = make(tmp_path)
+    plain = read_source(spec_of(words), tmp_path)
+    put = read_source(spec_of(words | {"prompt": "{question} {Be short.}"}), tmp_path)
+    for one, other in zip(plain, put, strict=True):
+        asked = [turn.text for turn in one.turns if turn.role == "user"]
+        assert [turn.text for turn in other.turns if turn.role == "user"] == [f"{text} {{Be short.}}" for text in asked]
+        assert one.references == other.references
+
+
+def test_every_source_takes_its_role(make: Callable[[Path], Made], tmp_path: Path) -> None:
+    examples = read_source(spec_of(make(tmp_path) | {"role": "replay"}), tmp_path)
+    assert {example.role for example in examples} == {"replay"}

@@ -1,0 +1,106 @@
+"""Each advice speaks where the files give the reason, with its figures, and is silent where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_folder import write_run
+
+from finesight.report import advice
+from finesight.report.files import RunFiles, read_files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    return read_files(write_run(tmp_path_factory.mktemp("advice") / "run"))
+
+
+def with_losses(files: RunFiles, validation: Sequence[float], train: Sequence[float] = (2.0,)) -> RunFiles:
+    """Return the files of a run whose losses were these."""
+    rows = [{"kind": "train", "stage": "tune", "step": 10 * (n + 1), "loss": loss} for n, loss in enumerate(train)]
+    rows += [
+        {"kind": "validation", "stage": "tune", "step": 100 * (n + 1), "loss": loss}
+        for n, loss in enumerate(validation)
+    ]
+    return replace(files, metrics=tuple(rows))
+
+
+def with_task(files: RunFiles, place: int = 0, **changes: Any) -> RunFiles:
+    """Return the files with fields of one task of the verdict replaced."""
+    tasks = [dict(task) for task in files.verdict["tasks"]]
+    tasks[place] |= changes
+    return replace(files, verdict={**files.verdict, "tasks": tasks})
+
+
+def change(low: float, high: float, start: str = "before") -> Mapping[str, Any]:
+    return {"from": start, "to": "after", "estimate": (low + high) / 2, "low": low, "high": high, "p_mcnemar": 0.5,
+            "better": 5, "worse": 5, "unchanged": 110}  # fmt: skip
+
+
+def only(found: Sequence[str]) -> str:
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_loss_that_still_falls_asks_for_longer_training(files: RunFiles) -> None:
+    told = only(list(advice.train_longer(with_losses(files, [2.0, 1.5, 1.2, 1.0, 0.9]))))
+    assert "1.000 at step 400, 0.900 at step 500, the last. Raise num_train_epochs, now 3." in told
+    assert not list(advice.train_longer(with_losses(files, [2.0, 1.2, 0.9, 0.9, 0.95])))
+
+
+def test_a_run_that_was_interrupted_is_not_told_to_train_longer(files: RunFiles) -> None:
+    assert not list(advice.train_longer(replace(with_losses(files, [2.0, 1.5, 1.0]), best={})))
+
+
+def test_a_loss_that_does_not_move_is_told(files: RunFiles) -> None:
+    told = only(list(advice.learns_nothing(with_losses(files, [2.00, 1.99, 1.99]))))
+    assert "2.000 at first, 1.990 at its lowest" in told
+    assert not list(advice.learns_nothing(with_losses(files, [2.0, 1.8, 1.7])))
+
+
+def test_a_train_loss_far_below_the_validation_loss_is_overfitting(files: RunFiles) -> None:
+    told = only(list(advice.overfits(with_losses(files, [2.0, 1.1, 1.4], train=[2.0, 0.2]))))
+    assert "The train loss ended at 0.200, the validation loss at 1.400 (lowest: 1.100 at step 200)" in told
+    assert "a smaller r than 16" in told
+    assert not list(advice.overfits(with_losses(files, [2.0, 1.1, 1.4], train=[2.0, 0.9])))
+
+
+def test_an_image_that_is_not_used_is_told(files: RunFiles) -> None:
+    told = only(list(advice.image_is_not_used(with_task(files, over_baseline=change(-0.02, 0.04, "blind")))))
+    assert "difference +1.0 points [−2.0, 4.0]" in told
+    assert not list(advice.image_is_not_used(with_task(files, over_baseline=change(0.02, 0.08, "blind"))))
+
+
+def test_no_gain_over_the_majority_answer_is_told(files: RunFiles) -> None:
+    told = only(list(advice.no_better_than_majority(with_task(files, over_baseline=change(-0.02, 0.04, "majority")))))
+    assert "always giving the most frequent answer does as well" in told
+    assert not list(advice.no_better_than_majority(with_task(files, over_baseline=change(0.02, 0.04, "majority"))))
+
+
+def test_answers_that_are_cut_or_empty_are_a_matter_of_format(files: RunFiles) -> None:
+    cut = {"after": {"right": 60, "wrong": 10, "empty": 5, "cut": 45}}
+    told = only([each for each in advice.format_not_knowledge(with_task(files, outcomes=cut)) if "held_out" in each])
+    assert "45 answers were cut off and 5 empty, of 60 errors after tuning. First raise max_new_tokens" in told
+    wrong = {"after": {"right": 60, "wrong": 50, "empty": 5, "cut": 5}}
+    assert not [each for each in advice.format_not_knowledge(with_task(files, outcomes=wrong)) if "held_out" in each]
+
+
+def test_what_was_forgotten_asks_for_replay(files: RunFiles) -> None:
+    told = only(list(advice.forgets(with_task(files, place=1, difference=change(-0.12, -0.04)))))
+    assert "general: lost −8.0 points [−12.0, −4.0]. Mix in more than the 80 replay examples there are" in told
+    assert not list(advice.forgets(with_task(files, place=1, difference=change(-0.12, 0.04))))
+
+
+def test_an_interval_around_zero_asks_for_more_examples(files: RunFiles) -> None:
+    told = only(list(advice.measure_on_more(with_task(files, difference=change(-0.03, 0.05)))))
+    assert "known to ± 4.0 points, and it is +1.0 points" in told
+    assert "about four times as many groups (96)" in told
+    assert not list(advice.measure_on_more(with_task(files, difference=change(0.01, 0.05))))
+
+
+def test_a_run_with_nothing_to_say_gets_no_advice(tmp_path: Path) -> None:
+    assert advice.advise(read_files(write_run(tmp_path / "run", until="recipe"))) == ()

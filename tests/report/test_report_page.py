@@ -1,0 +1,241 @@
+"""The page holds what the files say, needs nothing but itself, and is there however far the run came."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_folder import ORDER, Until, small_recipe, write_run
+
+from finesight.errors import UserError
+from finesight.report.page import write_report
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would load, run and show, and checks that tags are closed in order."""
+
+    void = frozenset({"meta", "img", "br", "path", "use", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in self.void:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.void:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def read(page: Path) -> Reader:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader._open == []
+    return reader
+
+
+def change_verdict(folder: Path, **changes: Any) -> None:
+    """Replace fields of the held-out task in verdict.json."""
+    verdict = json.loads((folder / "verdict.json").read_text())
+    verdict["tasks"][0] |= changes
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    page = read(write_report(write_run(tmp_path / "run")))
+
+    assert page.loads and all(target.startswith(("data:image/", "#")) for target in page.loads)
+    assert not page.tags & {"script", "link", "iframe", "object", "embed", "form"}
+    assert not re.search(r"@import|url\((?!#)", (tmp_path / "run" / "report.html").read_text())
+
+
+def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    text = read(write_report(run)).text
+
+    records = {predictor: run.records(predictor, "held_out") for predictor in ("before", "after")}
+    right = {name: sum(each.prediction in each.references for each in found) for name, found in records.items()}
+    for name in records:
+        assert f"{right[name]} of {len(records[name])} {100 * right[name] / len(records[name]):.1f} %" in text
+    task = run.load("verdict")["tasks"][0]
+    change = task["difference"]
+    assert (
+        f"Better: +{100 * change['estimate']:.1f} points [{100 * change['low']:.1f}, {100 * change['high']:.1f}]"
+    ) in text
+    assert "120 questions about 24 images" in text
+    assert "No leak was found" in text
+    assert "3 examples of shapes.json: over max_length" in text
+    assert "12,598,272" in text
+    assert "40.0 % of the training answers are yes or no." in text
+    assert "the checkpoint that validation chose, step 120" in text
+
+
+def test_the_gallery_counts_what_was_fixed_and_broken(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    text = read(write_report(run)).text
+    change = run.load("verdict")["tasks"][0]["difference"]
+
+    assert f"Fixed {change['better']}: wrong before, right after; 6 shown" in text
+    assert f"Broken {change['worse']}: right before, wrong after; 6 shown" in text
+
+
+def test_the_same_files_give_the_same_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_what_data_say_is_shown_and_not_run(tmp_path: Path) -> None:
+    write = '<script>alert("1")</script> & $x_1$'
+    page = write_report(write_run(tmp_path / "run", question=write))
+
+    assert "<script" not in page.read_text(encoding="utf-8")
+    assert write in read(page).text
+
+
+def test_labels_of_any_script_stay_text(tmp_path: Path) -> None:
+    """A label may be markup, mathematics, or letters that no font here has; warnings are errors in these tests."""
+    run = write_run(tmp_path / "run")
+    score = {"score": 0.5, "low": 0.4, "high": 0.6, "right": 5}
+    labels = ["<b>открытый</b>", "开放性问题", "cost in $ or $"]
+    rows = [
+        {"value": each, "examples": 10, "groups": 5, "scores": {"before": score, "after": score}} for each in labels
+    ]
+    change_verdict(run.path, by={"answer_type": rows, "question_type": []})
+    page = write_report(run)
+
+    assert "<b>" not in page.read_text(encoding="utf-8")
+    text = read(page).text
+    assert all(f"{label} (10)" in text for label in labels)
+
+
+@pytest.mark.parametrize("until", ORDER)
+def test_there_is_a_page_however_far_the_run_came(tmp_path: Path, until: Until) -> None:
+    text = read(write_report(write_run(tmp_path / "run", until=until))).text
+    assert ("This run is not finished." in text) == (until != "verdict")
+    assert "name : coloured-shapes" in text
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("recipe", "Read the data not yet"),
+        ("data", "Measure before: held_out not yet"),
+        ("before", "Measure before: general done 60 of 60 questions answered"),
+        ("training", "Train: tune partly step 60, epoch 1.20 of 3; validation loss 1.296"),
+        ("after", "Measure after: held_out partly 50 of 120 questions answered"),
+    ],
+)
+def test_an_interrupted_run_says_how_far_it_came(tmp_path: Path, until: Until, said: str) -> None:
+    assert said in read(write_report(write_run(tmp_path / "run", until=until))).text
+
+
+def test_a_verdict_without_after_is_no_finished_run(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    verdict = run.load("verdict")
+    for task in verdict["tasks"]:
+        task |= {"scores": {"before": task["scores"]["before"]}, "difference": None, "over_baseline": None, "by": {}}
+        task |= {"outcomes": {"before": task["outcomes"]["before"]}}
+    run.save("verdict", verdict)
+    text = read(write_report(run)).text
+
+    assert "This run is not finished." in text
+    assert "There is no paired difference" in text
+
+
+def test_a_leak_is_told_loudly_and_with_its_figures(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", verdict={"warnings": ["test shares 203 images with train"]})
+    leak = {"evaluation_set": "test", "learned_set": "train and validation", "kind": "same image", "groups": 203,
+            "examples": 451, "first": ["synpic54610.jpg"]}  # fmt: skip
+    run.save("data", run.load("data") | {"leaks": [leak], "allow_leakage": True})
+    text = read(write_report(run)).text
+
+    assert "Warning. test shares 203 images with train" in text
+    assert "Same image: 203, in 451 examples of test, are also in train and validation." in text
+    assert "No leak was found" not in text
+    assert "Repair the split before reading anything else here: 451 examples of test" in text
+
+
+def test_no_better_than_guessing_is_said_beside_the_gain(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", shares_right={"blind": 0.75}, verdict={"verdict": "no better than guessing"})
+    text = read(write_report(run)).text
+
+    assert "No better than guessing" in text
+    assert "Worse than its best baseline (after, image blanked)" in text
+    assert "the tuned model does not show that it uses the image" in text
+
+
+def test_a_thumbnail_outside_the_run_folder_is_not_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (tmp_path / "private.jpg").write_bytes(b"private")
+    for file in (run.path / "evaluation").rglob("*.jsonl"):
+        file.write_text(re.sub(r'"thumbs/[^"]*"', '"../private.jpg"', file.read_text()))
+
+    assert "img" not in read(write_report(run)).tags
+
+
+def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", until="data")
+    for step, loss in ((10, 2.5), (20, float("nan")), (30, float("nan"))):
+        run.append_metrics({"kind": "train", "stage": "tune", "step": step, "epoch": 0.1, "loss": loss})
+    text = read(write_report(run)).text
+    assert "tune: the train loss is not a number from step 20 on." in text
+
+
+def test_a_run_of_two_stages_has_two_curves(tmp_path: Path) -> None:
+    stages = [{"name": "warm_up", "tune": {"projector": "full"}}, {"name": "joint", "tune": {"language": "full"}}]
+    run = write_run(tmp_path / "run", until="data", recipe=small_recipe(tune=None, train=None, stages=stages))
+    for stage in ("warm_up", "joint"):
+        for step in (10, 20):
+            run.append_metrics(
+                {"kind": "train", "stage": stage, "step": step, "epoch": step / 20, "loss": 30 / step,
+                 "loss_by_role": {"train": 30 / step}}
+            )  # fmt: skip
+    text = read(write_report(run)).text
+    assert "Stage warm_up: training loss went from 3.000 to 1.500" in text
+    assert "Stage joint: training loss went from 3.000 to 1.500" in text
+    assert "Train: warm_up done" in text
+
+
+@pytest.mark.parametrize("name", ["data.json", "verdict.json", "checkpoints/tune/best.json"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / "run")
+    (run.path / name).write_text('{"sets": ')
+    with pytest.raises(UserError, match=re.escape(f"{run.path / name}: damaged")):
+        write_report(run)
+    assert not (run.path / "report.html").exists()
+
+
+def test_a_record_without_a_field_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    with run.records_file("after", "held_out").open("a", encoding="utf-8") as file:
+        file.write('{"prediction": "yes", "references": ["yes"]}\n')
+    with pytest.raises(UserError, match=r"after/held_out\.jsonl: a line lacks the field 'id'"):
+        write_report(run)

@@ -1,0 +1,78 @@
+"""What the command line prints: short, exact, and with names shown as they are."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from run_folder import write_run
+
+from finesight.report import numerals
+from finesight.report.terminal import comparison_table, parameter_table, verdict_lines
+
+
+def printed(table: Table) -> str:
+    stream = StringIO()
+    Console(file=stream, width=200).print(table)
+    return stream.getvalue()
+
+
+def score(share: float) -> dict[str, Any]:
+    return {"score": share, "low": share - 0.05, "high": share + 0.05, "right": 10}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (numerals.score({"score": 0.41, "low": 0.362, "high": 0.459}), "41.0 % [36.2, 45.9]"),
+        (numerals.difference({"estimate": -0.021, "low": -0.06, "high": 0.0}), "−2.1 points [−6.0, 0.0]"),
+        (numerals.signed_points(-0.0001), "0.0 points"),
+        (numerals.signed_points(0.113), "+11.3 points"),
+        (numerals.percent(1.0), "100.0 %"),
+        (numerals.probability(0.00004), "< 0.001"),
+        (numerals.probability(0.0404), "0.040"),
+        (numerals.compact(303_507_456), "303.5 M"),
+        (numerals.compact(999), "999"),
+        (numerals.plural(1, "image"), "1 image"),
+        (numerals.plural(1234, "image"), "1,234 images"),
+    ],
+)
+def test_figures_are_written_alike_everywhere(written: str, expected: str) -> None:
+    assert written == expected
+
+
+def test_the_verdict_is_a_few_plain_lines(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", verdict={"warnings": ["9 groups only"]})
+    verdict = run.load("verdict")
+    lines = verdict_lines(verdict)
+    held_out = verdict["tasks"][0]
+    before, after, blind = (100 * held_out["scores"][each]["score"] for each in ("before", "after", "blind"))
+
+    assert lines[0] == "Verdict: better"
+    assert lines[1].startswith(f"  held_out: {before:.1f} % → {after:.1f} % (120 questions in 24 groups). Better: +")
+    assert f"after, image blanked {blind:.1f} %" in lines[2]
+    assert lines[-1] == "warning: 9 groups only"
+
+
+def test_a_verdict_that_is_not_there_is_said() -> None:
+    assert verdict_lines({}) == ["Verdict: none yet"]
+
+
+def test_a_comparison_shows_names_as_they_are() -> None:
+    change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_mcnemar": 0.012, "better": 30, "worse": 10}
+    task = {"name": "held_out", "metric": "exact_match", "examples": 1451, "groups": 63, "a": score(0.4),
+            "b": score(0.5), "difference": change}  # fmt: skip
+    shown = printed(comparison_table({"a": "[red]first[/red]", "b": "second", "tasks": [task], "left_out": ["[x]"]}))
+
+    for expected in ("[red]first[/red]", "1,451", "40.0 % [35.0, 45.0]", "+10.0 points [2.0, 18.0]", "0.012", "[x]"):
+        assert expected in shown
+
+
+def test_the_parameters_of_each_stage_are_shown(tmp_path: Path) -> None:
+    shown = printed(parameter_table(write_run(tmp_path / "run", until="data").load("parameters")))
+    for expected in ("303,507,456", "12,598,272", "lora r=16", "0.0002", "10.0 M of 2.8 B parameters learn (0.4 %)"):
+        assert expected in shown
