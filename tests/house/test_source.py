@@ -16,9 +16,11 @@ REGISTRY_HOST = re.compile(r"pypi\.\w+|pythonhosted\.\w+|download\.pytorch\.\w+|
 
 
 def files_of_the_project() -> Iterator[Path]:
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    # In a git worktree, .git is a file that names a folder of the machine.
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in ("src", "tests", "docs", "benchmarks", ".ci"):
-        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file())
+        files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+        yield from (path for path in files if "__pycache__" not in path.parts)
 
 
 def lines_that_match(pattern: re.Pattern[str]) -> list[str]:
@@ -27,7 +29,7 @@ def lines_that_match(pattern: re.Pattern[str]) -> list[str]:
     for path in files_of_the_project():
         try:
             text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
+        except UnicodeDecodeError:  # a picture
             continue
         found += [
             f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"

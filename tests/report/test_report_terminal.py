@@ -16,8 +16,9 @@ from finesight.report.terminal import comparison_table, parameter_table, verdict
 
 
 def printed(table: Table) -> str:
+    """Return the table as a terminal of 80 columns shows it."""
     stream = StringIO()
-    Console(file=stream, width=200).print(table)
+    Console(file=stream, width=80).print(table)
     return stream.getvalue()
 
 
@@ -68,7 +69,16 @@ def test_a_comparison_shows_names_as_they_are() -> None:
             "b": score(0.5), "difference": change}  # fmt: skip
     shown = printed(comparison_table({"a": "[red]first[/red]", "b": "second", "tasks": [task], "left_out": ["[x]"]}))
 
-    for expected in ("[red]first[/red]", "1,451", "40.0 % [35.0, 45.0]", "+10.0 points [2.0, 18.0]", "0.012", "[x]"):
+    for expected in (
+        "[red]first[/red]",
+        "1,451 examples",
+        "40.0 %",
+        "[35.0, 45.0]",
+        "+10.0 points",
+        "[2.0, 18.0]",
+        "0.012",
+        "[x]",
+    ):
         assert expected in shown
 
 

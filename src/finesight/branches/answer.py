@@ -32,10 +32,13 @@ def answer_branches(
     max_new_tokens: int,
     end_ids: frozenset[int],
     padding_id: int,
+    placeholder_id: int,
     dtype: torch.dtype,
     device: torch.device,
 ) -> list[list[Answer]]:
     """Return the greedy answer to every branch of every context, as `generate` would give it row by row.
+
+    The image placeholder is never chosen: it stands for features that an answer does not have.
 
     The prefix and all questions go through the model once. Each further step appends one token for every branch that
     is still open to the same row; the mask keeps the branches apart, so the context's keys and values are never
@@ -55,7 +58,7 @@ def answer_branches(
         use_cache=True,
         logits_to_keep=last,
     )
-    while open_branches.take(outputs.logits.argmax(-1).tolist()):
+    while open_branches.take(_choose(outputs.logits, placeholder_id)):
         input_ids, position_ids, numbers = (
             torch.tensor(column, device=device) for column in open_branches.next_columns(padding_id)
         )
@@ -68,6 +71,12 @@ def answer_branches(
             use_cache=True,
         )
     return open_branches.answers()
+
+
+def _choose(logits: torch.Tensor, placeholder_id: int) -> list[list[int]]:
+    """Return the likeliest token of each column: int[rows, columns]."""
+    logits[..., placeholder_id] = torch.finfo(logits.dtype).min
+    return [[int(token) for token in row] for row in logits.argmax(-1).tolist()]
 
 
 def _last_positions(branch_numbers: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:

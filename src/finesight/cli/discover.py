@@ -72,10 +72,10 @@ def list_(
 
 def env(json: JsonOption = False) -> None:
     """Print versions and machine, for a bug report."""
-    from finesight.cli.environment import describe_environment
+    from finesight.cli.environment import describe_machine, in_lines
 
-    content = describe_environment()
+    content = describe_machine()
     if json:
         print_json(content)
     else:
-        print_columns(list(content.items()), indent=0)
+        print_columns(list(in_lines(content)), indent=0)

@@ -1,36 +1,32 @@
-"""What a bug report needs to say of a machine."""
+"""What `finesight env` shows: what every run records of its environment, and what torch sees of the machine."""
 
 from __future__ import annotations
 
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from finesight import __version__
+from finesight.environment import describe_environment
 
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "bitsandbytes",
-             "numpy", "scipy", "pillow", "pydantic")  # fmt: skip
 _GIB = 2**30
 
 
-def describe_environment() -> dict[str, str]:
-    """Return names and values in the order in which they are shown."""
-    return {
-        "finesight": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} usable",
-        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / _GIB:.1f} GiB",
-        "accelerator": _accelerators(),
-        **{package: _version(package) for package in _PACKAGES},
-    }
+def describe_machine() -> dict[str, Any]:
+    """Return what a run records of its environment, and its accelerators as torch sees them."""
+    return {**describe_environment(), "accelerator": _accelerators()}
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def in_lines(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield names and values for people: the versions each by its package, nothing that is unknown."""
+    for name, value in content.items():
+        match value:
+            case dict() if name == "packages":
+                yield from value.items()
+            case dict():
+                yield name, ", ".join(f"{inner.replace('_', ' ')} {own}" for inner, own in value.items())
+            case None:
+                continue
+            case _:
+                yield name.replace("_gib", " (GiB)").replace("_", " "), value
 
 
 def _accelerators() -> str:
@@ -38,9 +34,9 @@ def _accelerators() -> str:
     try:
         import torch
     except ImportError as error:
-        return f"torch cannot be imported: {error}"
+        return f"unknown, since torch cannot be imported: {error}"
     if not torch.cuda.is_available():
         built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU alone"
         return f"none that torch sees (it is built for {built_for})"
     found = (torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count()))
-    return ", ".join(f"{device.name}, {device.total_memory / _GIB:.1f} GiB" for device in found)
+    return ", ".join(f"{device.name} ({device.total_memory / _GIB:.1f} GiB)" for device in found)

@@ -12,9 +12,12 @@ import typer
 
 from finesight.errors import FinesightError
 
+TO_MEND = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""A file or folder that may not be used as was asked."""
 
 
 @contextmanager
@@ -50,9 +53,8 @@ def _told(error: BaseException) -> tuple[str, str, int] | None:
         case OSError() if error.errno in _FULL:
             where = f" ({error.filename})" if error.filename else ""
             hint = "make room, or name another disk with --output and FINESIGHT_CACHE"
-            return f"the disk is full{where}", hint, FULL_DISK
+            return f"the disk is full{where}", hint, TO_MEND
+        case OSError() if error.errno in _CLOSED and error.filename:
+            return f"{error.filename}: {error.strerror}", "", TO_MEND
         case _:
             return None
-
-
-FULL_DISK = 2

@@ -1,4 +1,7 @@
-"""Verbs that work with a model: run, check, params, evaluate, ask."""
+"""Verbs that work with a model: run, check, params, evaluate, ask.
+
+What a person typed is looked at first; torch, which takes seconds, is imported only when that was in order.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +40,12 @@ def run(
     ] = None,
     max_tokens_per_device: MaxTokensOption = 8192,
 ) -> None:
-    """Measure, tune, measure again, and say whether it helped.
+    """Measure, tune, measure again; say what changed.
 
     The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
     no data.
     """
     from finesight.errors import Interrupted
-    from finesight.report.terminal import verdict_lines
-    from finesight.run import fine_tune
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
@@ -53,6 +54,9 @@ def run(
     else:
         opened, root = open_recipe(recipe, set_, data_root)
         folder = RunDir.new(opened, output, root)
+    from finesight.report.terminal import verdict_lines
+    from finesight.run import fine_tune
+
     try:
         with StopRequest().listening() as stop:
             fine_tune(folder, max_tokens=max_tokens_per_device, stop=stop)
@@ -69,12 +73,16 @@ def run(
 def check(
     recipe: RecipeArgument, set_: SetOption = None, data_root: DataRootOption = None, json: JsonOption = False
 ) -> None:
-    """Check recipe, data, leaks, labels and parameters, without training. Exit code 1 when a check fails."""
+    """Check recipe and data before anything is trained.
+
+    Leaks, labels, image tokens, dtypes, parameters. Exit code 1 when a check fails.
+    """
+    opened, root = open_recipe(recipe, set_, data_root)
     from dataclasses import asdict
 
     from finesight.run import check_recipe
 
-    checks = check_recipe(*open_recipe(recipe, set_, data_root))
+    checks = check_recipe(opened, root)
     if json:
         print_json([asdict(done) for done in checks])
     else:
@@ -89,11 +97,15 @@ def check(
 def params(
     recipe: RecipeArgument, set_: SetOption = None, data_root: DataRootOption = None, json: JsonOption = False
 ) -> None:
-    """Count the parameters of each part: all, trainable, adapters, unreachable. Needs no weights."""
+    """Count the parameters of each part.
+
+    All, trainable, adapters, and those that no gradient can reach. Needs no weights.
+    """
+    opened, root = open_recipe(recipe, set_, data_root)
     from finesight.report.terminal import parameter_table
     from finesight.run import count_parameters
 
-    counted = count_parameters(*open_recipe(recipe, set_, data_root))
+    counted = count_parameters(opened, root)
     if json:
         print_json(counted)
     else:
@@ -111,9 +123,11 @@ def evaluate(
     max_tokens_per_device: MaxTokensOption = 8192,
     json: JsonOption = False,
 ) -> None:
-    """Measure a model on a recipe's tasks, beside the majority answer and the model without its image."""
+    """Measure a model on a recipe's tasks.
+
+    Beside it stand the majority answer and the model without its image.
+    """
     from finesight.errors import UserError
-    from finesight.run import measure_only
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
@@ -126,6 +140,8 @@ def evaluate(
         raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
     target = opened.model_copy(update={"name": f"{opened.name}-evaluation"})
     folder = RunDir.new(target, output, root)
+    from finesight.run import measure_only
+
     with StopRequest().listening() as stop:
         measure_only(_open(model, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
     if json:
@@ -165,11 +181,13 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about it.")],
     json: JsonOption = False,
 ) -> None:
-    """Ask about an image: the answer before tuning and after it, side by side."""
-    from finesight.run import ask_both
+    """Ask about an image, before and after tuning."""
     from finesight.rundir import RunDir
 
-    answers = ask_both(RunDir.existing(run), image, question)
+    folder = RunDir.existing(run)
+    from finesight.run import ask_both
+
+    answers = ask_both(folder, image, question)
     if json:
         print_json({"image": str(image), "question": question, **answers})
     else:

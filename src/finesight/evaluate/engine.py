@@ -66,6 +66,7 @@ class Engine:
             max_new_tokens=max_new_tokens,
             end_ids=formatter.end_ids,
             padding_id=formatter.tokenizer.pad_token_id,
+            placeholder_id=formatter.image_token_id,
             dtype=model.dtype,
             device=self.loaded.device,
         )

@@ -35,6 +35,11 @@ class Scored:
         """How many groups there are."""
         return len(set(self.groups))
 
+    @property
+    def right_ids(self) -> list[str]:
+        """The ids of the records with full marks: those that count as right."""
+        return [record.id for record, score in zip(self.records, self.scores, strict=True) if score == 1]
+
     def where(self, chosen: Sequence[int]) -> Scored:
         """Return the records at these places."""
         return Scored(tuple(self.records[place] for place in chosen), tuple(self.scores[place] for place in chosen))
@@ -89,8 +94,7 @@ def align(first: Scored, second: Scored, first_name: str, second_name: str, hint
 
 def summarise(scored: Scored) -> dict[str, Any]:
     """Return a score as verdict.json holds it: the mean, its errors, its interval, and how many are right."""
-    right = sum(score == 1 for score in scored.scores)
-    return {**estimate_mean(scored.scores, scored.groups).to_json(), "right": right}
+    return {**estimate_mean(scored.scores, scored.groups).to_json(), "right": len(scored.right_ids)}
 
 
 def outcome_of(record: Record, score: float) -> Outcome:

@@ -81,8 +81,8 @@ def _wilson(mean: float, standard_error: float | None, answers: int, groups: int
     """Return the Wilson interval of a share, for the number of independent answers that would be as sure.
 
     That number is mean (1 - mean) / standard_error^2 (Korn and Graubard 1998), at most the number of answers; the
-    quantile is Student's t with groups - 1 degrees of freedom. At 0 or 100 % the answers cannot tell how alike a
-    group's are, so each group counts as one. A single group says nothing about another: 0 to 1.
+    quantile is Student's t with groups - 1 degrees of freedom. Where the groups do not vary (at 0 or 100 %), they
+    cannot tell how alike their answers are, and each counts as one. A single group says nothing of another: 0 to 1.
     """
     if standard_error is None:
         return 0.0, 1.0
@@ -134,7 +134,7 @@ def _bootstrap(values: Values, codes: NDArray[np.intp], groups: int, seed: int, 
         drawn = both[generator.integers(groups, size=(count, groups), dtype=np.int32)].sum(axis=1)
         means[start : start + count] = drawn.real / drawn.imag
     low, high = np.percentile(means, [100 * _ALPHA / 2, 100 * (1 - _ALPHA / 2)])
-    return float(low), float(high)
+    return round(float(low), 12), round(float(high), 12)  # so that a sum of rounded numbers that should be 0 is 0
 
 
 def _codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:

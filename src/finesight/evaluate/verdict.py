@@ -122,6 +122,7 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
         "majority_from": majority_from(task.drawn_from),
         "difference": _difference("before", scored, seed),
         "over_baseline": _difference(best, scored, seed) if best else None,
+        "right_ids": {predictor: own.right_ids for predictor, own in scored.items()},
         "outcomes": {predictor: count_outcomes(scored[predictor]) for predictor in NEEDED},
         "by": {kind: break_down(scored, kind) for kind in kinds},
     }

@@ -80,7 +80,7 @@ class VqaParquet(Source):
     dataset: str
     """A parquet file, a folder of them, or a hub name."""
     split: str = "train"
-    """Which split of a hub data set; local files have only `train`."""
+    """Which split; of a local folder, the files that are named after it, as train-00000-of-00002.parquet."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     columns: VqaColumns = VqaColumns()

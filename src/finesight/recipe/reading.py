@@ -37,7 +37,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
     """
     content, root, faults = yaml_text.parse(_read_text(path))
     lines = [(fault.line, _sentence(f"{path}:{fault.line}", fault.where, fault.what, fault.hint)) for fault in faults]
-    if root is None:
+    if content is None:
         raise RecipeError([line for _, line in lines] or [f"{path}: the file is empty"], hint=_starting_hint(lines))
     if not isinstance(content, dict):
         what = "a list" if isinstance(content, list) else "a single value"

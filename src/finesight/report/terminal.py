@@ -22,32 +22,24 @@ def verdict_lines(verdict: Content) -> list[str]:
 
 
 def comparison_table(comparison: Content) -> Table:
-    """Return the table of `finesight compare`: both scores and the paired difference of each shared task."""
+    """Return the table of `finesight compare`: of each shared task both scores, then their paired difference."""
     from rich.text import Text
 
-    first, second = str(comparison["a"]), str(comparison["b"])
-    table = _table("Task", "Metric", words=("Task", "Metric"))
-    for name in ("Examples", "Groups", first, second, "Difference", "McNemar p", "Better", "Worse"):
-        table.add_column(Text(name), justify="right")
+    table = _table(words=("",), numbers=("Score", "95 % interval", "McNemar p", "Better", "Worse"))
     for task in comparison["tasks"]:
-        change = task["difference"]
-        cells = (
-            task["name"],
-            task["metric"],
-            numerals.count(task["examples"]),
-            numerals.count(task["groups"]),
-            numerals.score(task["a"]),
-            numerals.score(task["b"]),
-            numerals.difference(change),
-            numerals.probability(change["p_mcnemar"]),
-            numerals.count(change["better"]),
-            numerals.count(change["worse"]),
-        )
-        table.add_row(*map(Text, cells))
-    caption = "Brackets hold 95 % intervals."
-    if left_out := comparison.get("left_out"):
-        caption += f" Left out, being in one of the two only: {', '.join(left_out)}."
-    table.caption = Text(caption)
+        size = f"{numerals.plural(task['examples'], 'example')}\n{numerals.plural(task['groups'], 'group')}"
+        table.add_row(Text.assemble((task["name"], "bold"), f"\n{task['metric']}\n{size}"))
+        for side in ("a", "b"):
+            score = task[side]
+            table.add_row(
+                Text(f"  {comparison[side]}"),
+                numerals.percent(score["score"]),
+                Text(numerals.interval(score["low"], score["high"])),
+            )
+        table.add_row(*map(Text, ("  difference", *_difference_cells(task["difference"]))))
+        table.add_section()
+    left_out = comparison.get("left_out", [])
+    table.caption = Text(f"In one of the two only: {', '.join(left_out)}.") if left_out else None
     return table
 
 
@@ -56,14 +48,17 @@ def parameter_table(parameters: Content) -> Table:
     from rich.text import Text
 
     stages = parameters["stages"]
-    table = _table("Stage", "Part", "Tuning", words=("Stage", "Part", "Tuning"))
-    for name in ("Learning rate", "Parameters", "Trainable", "Of these adapters", "Unreachable"):
-        table.add_column(name, justify="right")
+    table = _table(words=("Part", "Tuning"), numbers=("Learning rate", "Parameters", "Trainable", "Unreachable"))
     for stage in stages:
+        if len(stages) > 1:
+            table.add_row(Text(stage["stage"], style="bold"))
         for part in stage["parts"]:
-            table.add_row(Text(stage["stage"]), *map(Text, _part_cells(part)))
+            table.add_row(*map(Text, _part_cells(part)))
         table.add_section()
-    summaries = (f"{stage['stage']}: {learning_summary(stage)}" for stage in stages)
+    named = len(stages) > 1
+    summaries = (
+        f"{stage['stage']}: {learning_summary(stage)}" if named else learning_summary(stage) for stage in stages
+    )
     table.caption = Text("\n".join(summaries))
     return table
 
@@ -92,17 +87,29 @@ def _part_cells(part: Content) -> tuple[str, ...]:
         part["part"],
         part["tuning"],
         numerals.NOT_MEASURED if rate is None else f"{rate:g}",
-        *(numerals.count(part[name]) for name in ("total", "trainable", "adapters", "unreachable")),
+        *(numerals.count(part[name]) for name in ("total", "trainable", "unreachable")),
     )
 
 
-def _table(*names: str, words: tuple[str, ...]) -> Table:
+def _difference_cells(change: Content) -> tuple[str, ...]:
+    return (
+        numerals.signed_points(change["estimate"]),
+        numerals.interval(change["low"], change["high"]),
+        numerals.probability(change["p_mcnemar"]),
+        numerals.count(change["better"]),
+        numerals.count(change["worse"]),
+    )
+
+
+def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption_style="")
-    for name in names:
-        table.add_column(name, justify="left" if name in words else "right")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left", caption_style="")
+    for name in words:
+        table.add_column(name)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -97,6 +97,7 @@ def _check_image_type(table: Dataset, spec: VqaParquet, faults: Faults) -> None:
 
 def _open_table(spec: VqaParquet, data_root: Path) -> Dataset:
     import datasets
+    import pyarrow
 
     if not is_terminal():
         datasets.disable_progress_bars()
@@ -105,11 +106,14 @@ def _open_table(spec: VqaParquet, data_root: Path) -> Dataset:
         return _load_from_hub(spec, data_root)
     _check_files(files)
     try:
-        return datasets.Dataset.from_parquet(
+        table = datasets.Dataset.from_parquet(
             [str(file) for file in files], cache_dir=str(cache_folder("datasets")), keep_in_memory=False
         )
     except datasets.exceptions.DatasetGenerationError as error:
         raise DataError(f"{spec.dataset}: the parquet file is damaged ({error.__cause__ or error})") from error
+    # Unpacking reads ahead; Arrow would keep those hundreds of megabytes for later use.
+    pyarrow.default_memory_pool().release_unused()
+    return table
 
 
 def _local_files(spec: VqaParquet, data_root: Path) -> list[Path]:

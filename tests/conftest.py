@@ -1,0 +1,120 @@
+"""What many tests need: small models of every family, drawn pictures, and the shared real data where it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+LANGUAGE = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 12,
+    "vocab_size": 400,
+    "max_position_embeddings": 512,
+}
+TEXTS = ("what colour is it?", "red", "dark blue", "is it a square? yes or no", "how many things are there? seven")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small models are slower on several threads than on one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a person's own cache out of the tests."""
+    monkeypatch.setenv("FINESIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data and fixtures beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not there")
+    return SHARED
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A picture of one colour."""
+
+    colour: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        return "plain-" + "-".join(map(str, self.colour))
+
+    def open(self) -> Image.Image:
+        return Image.new("RGB", (40, 30), self.colour)
+
+    def content_hash(self) -> str:
+        return self.name
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., Any]:
+    """Returns the specification of a small assembled model; keywords change it."""
+    from finesight.recipe.model import AssembledModel
+
+    def make(vision: str = "clip_vision_model", language: str = "llama", **changes: Any) -> AssembledModel:
+        settings: dict[str, Any] = {
+            "kind": "assembled",
+            "vision": {"config": {"model_type": vision, "image_size": 32, "patch_size": 8, **VISION}},
+            "language": {"config": {"model_type": language, **LANGUAGE}},
+            "tokenizer": {"vocab_size": 340},
+            "chat_template": "llava-1.5",
+        }
+        return AssembledModel.model_validate({**settings, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_model(make_spec: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a small assembled model, loaded."""
+    from finesight.models.load import load_model
+
+    def make(*args: Any, seed: int = 1, saved: Path | None = None, **changes: Any) -> Any:
+        spec = make_spec(*args, **changes)
+        return load_model(spec, data_root=Path(), seed=seed, texts=lambda: TEXTS * 20, saved=saved)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def examples() -> tuple[Any, ...]:
+    """Seven questions about three pictures, one of them a conversation, one without a picture."""
+    from finesight.schema import Example, Turn
+
+    red, green = Plain((200, 20, 20)), Plain((20, 200, 20))
+
+    def ask(name: str, image: Plain | None, *exchanges: tuple[str, str]) -> Example:
+        turns = [
+            turn for question, answer in exchanges for turn in (Turn("user", question), Turn("assistant", answer, True))
+        ]
+        images = (image,) if image else ()
+        group = image.name if image else name
+        return Example(name, group, images, tuple(turns), (exchanges[-1][1],), source="drawn")
+
+    return (
+        ask("1", red, ("what colour is it?", "dark red")),
+        ask("2", red, ("is it a square?", "no")),
+        ask("3", red, ("how many things are there?", "seven"), ("are you sure?", "yes")),
+        ask("4", green, ("what colour is it?", "green")),
+        ask("5", green, ("is it red? yes or no", "no")),
+        ask("6", None, ("is seven a number?", "yes")),
+        ask("7", Plain((20, 20, 200)), ("what colour is it?", "blue")),
+    )

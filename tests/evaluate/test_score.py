@@ -1,0 +1,91 @@
+"""Records become scores, outcomes and breakdowns; sets that do not fit are refused with counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from record_making import record, records
+
+from finesight.errors import UserError
+from finesight.evaluate.metrics.metrics import METRICS
+from finesight.evaluate.score import Scored, align, break_down, count_outcomes, score_records, summarise
+from finesight.schema import Record
+
+METRIC = METRICS["exact_match"]
+
+
+def scored(*entries: Record) -> Scored:
+    return score_records(entries, METRIC, "trial")
+
+
+def test_a_score_says_how_many_are_right_and_how_sure_it_is() -> None:
+    summary = summarise(score_records(records([True, False] * 30), METRIC, "trial"))
+    assert set(summary) == {"score", "standard_error", "naive_standard_error", "low", "high", "right"}
+    assert (summary["score"], summary["right"]) == (0.5, 30)
+    assert summary["low"] < 0.5 < summary["high"]
+
+
+def test_every_answer_has_one_outcome() -> None:
+    entries = scored(
+        record(1, "yes"),
+        record(2, "no"),
+        record(3, " \n"),
+        record(4, "yes and then some", finish_reason="length"),
+        record(5, "yes", finish_reason="length"),
+    )
+    assert count_outcomes(entries) == {"right": 2, "wrong": 1, "empty": 1, "cut": 1}
+
+
+def test_a_record_without_group_is_a_group_of_its_own() -> None:
+    entries = scored(*(Record(str(number), "yes", ("yes",)) for number in range(5)))
+    assert entries.group_count == 5
+
+
+def test_breakdown_gives_each_kind_its_own_scores_the_most_frequent_first() -> None:
+    after = scored(
+        record(0, "yes", answer_type="CLOSED"),
+        record(1, "no", answer_type="CLOSED"),
+        record(2, "lung", "lung", answer_type="OPEN"),
+        record(3, "yes"),
+        record(4, "yes", answer_type="CLOSED"),
+    )
+    before = Scored(after.records, (0.0,) * 5)
+    rows = break_down({"before": before, "after": after}, "answer_type")
+    assert [(row["value"], row["examples"], row["groups"]) for row in rows] == [
+        ("CLOSED", 3, 2), ("not given", 1, 1), ("OPEN", 1, 1),
+    ]  # fmt: skip
+    assert rows[0]["scores"]["after"]["right"] == 2 and rows[0]["scores"]["before"]["right"] == 0
+    assert break_down({"after": after}, "question_type") == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([], "trial: there are no records"),
+        ([record(1, "a"), record(1, "b"), record(2, "c")], r"trial: 1 id \(1\) more than once"),
+        ([replace(record(1, "a"), references=())], r"trial: 1 id \(1\) without references"),
+    ],
+)
+def test_a_set_that_cannot_be_scored_is_refused(entries: list[Record], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        score_records(entries, METRIC, "trial")
+
+
+def test_alignment_puts_records_into_one_order() -> None:
+    first, second = scored(record(1, "yes"), record(2, "no")), scored(record(2, "yes"), record(1, "no"))
+    assert align(first, second, "a", "b").scores == (0.0, 1.0)
+
+
+def test_alignment_refuses_other_examples_with_counts() -> None:
+    first, second = scored(*(record(number, "yes") for number in range(6))), scored(record(5, "yes"), record(9, "yes"))
+    with pytest.raises(UserError) as refused:
+        align(first, second, "a", "b")
+    assert refused.value.message == (
+        "a and b are about different examples; only in a: 5 ids (0, 1, 2, …); only in b: 1 id (9)"
+    )
+
+
+def test_alignment_refuses_the_same_id_for_another_question() -> None:
+    with pytest.raises(UserError, match=r"1 id \(1\) with different references"):
+        align(scored(record(1, "yes")), scored(record(1, "yes", "no")), "a", "b")

@@ -1,0 +1,278 @@
+"""What every family must do, on CLIP and SigLIP encoders, Llama and Gemma language models, sdpa and eager attention."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlavaProcessor
+
+from finesight.branches.answer import answer_branches
+from finesight.branches.contexts import share_contexts
+from finesight.branches.layout import lay_out
+from finesight.branches.loss import learned_losses
+from finesight.models.encoded import UNLEARNED, Encoded
+from finesight.models.loaded import Loaded
+from finesight.models.parts import bare_parameters
+from finesight.opening import keep_model
+from finesight.recipe.recipe import Stage
+from finesight.schema import PART_NAMES, Example
+from finesight.tune.prepare import merge_adapters, prepare_model
+from finesight.tune.weights import save_trained
+
+FAMILIES = list(itertools.product(("clip_vision_model", "siglip_vision_model"), ("llama", "gemma")))
+ATTENTION = ("sdpa", "eager")
+LORA = {"method": "lora", "r": 2, "lora_alpha": 8}
+MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if set(mixture) != {"frozen"}]
+
+
+@pytest.fixture(scope="module", params=list(itertools.product(FAMILIES, ATTENTION)), ids=str)
+def loaded(request: pytest.FixtureRequest, make_model: Callable[..., Loaded]) -> Loaded:
+    (vision, language), attention = request.param
+    return make_model(vision, language, attn_implementation=attention)
+
+
+def encode(loaded: Loaded, examples: Sequence[Example], *, answered: bool = True) -> list[Encoded]:
+    return [loaded.formatter.encode(example, answered=answered) for example in examples]
+
+
+def losses(loaded: Loaded, rows: Sequence[Encoded]) -> torch.Tensor:
+    layout = lay_out(rows, padding_id=loaded.formatter.tokenizer.pad_token_id)
+    images = [image for row in rows for image in row.images]
+    pixels = loaded.formatter.pixels(images) if images else None
+    return learned_losses(loaded.model, layout, pixels, loaded.model.dtype)
+
+
+def gradient(loaded: Loaded, loss: torch.Tensor) -> torch.Tensor:
+    loaded.model.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in loaded.model.parameters() if p.grad is not None])
+
+
+def generate_uncached(loaded: Loaded, single: Encoded, *, max_new_tokens: int) -> list[int]:
+    """Greedy decoding as plainly as it can be written: the whole row anew for every token."""
+    ids = [*single.prefix_ids.tolist(), *single.branches[0].ids.tolist()]
+    pixels = loaded.formatter.pixels(single.images) if single.images else None
+    start = len(ids)
+    while len(ids) < start + max_new_tokens and (len(ids) == start or ids[-1] not in loaded.formatter.end_ids):
+        with torch.no_grad():
+            logits = loaded.model(input_ids=torch.tensor([ids]), pixel_values=pixels, use_cache=False).logits
+        logits[..., loaded.formatter.image_token_id] = -torch.inf
+        ids.append(int(logits[0, -1].argmax()))
+    return ids[start:]
+
+
+def test_generation_by_transformers_agrees(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    for single in encode(loaded, [example for example in examples if example.images], answered=False):
+        ids = torch.from_numpy(np.concatenate([single.prefix_ids, single.branches[0].ids]).astype(np.int64))[None]
+        generated = loaded.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            pixel_values=loaded.formatter.pixels(single.images),
+            max_new_tokens=8,
+            do_sample=False,
+            suppress_tokens=[loaded.formatter.image_token_id],
+            eos_token_id=sorted(loaded.formatter.end_ids),
+            pad_token_id=loaded.formatter.tokenizer.pad_token_id,
+        )[0, ids.shape[1] :].tolist()
+        assert generated == generate_uncached(loaded, single, max_new_tokens=8)
+
+
+def stage(vision: str, projector: str, language: str) -> Stage:
+    spec = {"lora": LORA}
+    tuned = {"vision": vision, "projector": projector, "language": language}
+    return Stage.model_validate(
+        {"tune": {part: spec.get(how, how) for part, how in tuned.items()}, "train": {"learning_rate": 1e-2}}
+    )
+
+
+def test_forward_and_backward_are_finite(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    loss = losses(loaded, share_contexts(encode(loaded, examples)))
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(gradient(loaded, loss.sum())).all()
+
+
+def test_parts_cover_every_parameter_exactly_once(loaded: Loaded) -> None:
+    counted = [p.name for part in PART_NAMES for p in loaded.parts.parameters_of(loaded.model, part)]
+    assert sorted(counted) == sorted(name for name, _ in loaded.model.named_parameters())
+
+
+def test_ids_equal_the_own_processor_of_the_family(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    config = loaded.model.config
+    clip = config.vision_config.model_type == "clip_vision_model"
+    processor = LlavaProcessor(
+        loaded.formatter.image_processor,
+        loaded.formatter.tokenizer,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=int(clip),
+    )
+    for single, example in zip(encode(loaded, examples), examples, strict=True):
+        turns = [{"role": turn.role, "content": turn.text} for turn in example.turns]
+        if example.images:
+            turns[0]["content"] = "<image>\n" + turns[0]["content"]
+        text = loaded.formatter.tokenizer.apply_chat_template(turns, tokenize=False)
+        own = processor(
+            text=text, images=[image.open() for image in example.images] or None, add_special_tokens=False
+        )["input_ids"]
+        own = own[0] if isinstance(own[0], list) else own
+        assert np.concatenate([single.prefix_ids, single.branches[0].ids]).tolist() == list(own)
+
+
+def test_labels_decode_to_the_answers(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    for single, example in zip(encode(loaded, examples), examples, strict=True):
+        (branch,) = single.branches
+        learned = branch.labels[branch.labels != UNLEARNED]
+        answers = [turn.text for turn in example.turns if turn.learned]
+        assert loaded.formatter.decode(learned).split() == " ".join(answers).split()
+        assert int(learned[-1]) in loaded.formatter.end_ids
+        assert branch.labels[0] == UNLEARNED
+
+
+def test_rows_with_branches_equal_separate_rows(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    singles = encode(loaded, examples)
+    shared = share_contexts(singles)
+    assert [len(context.branches) for context in shared] == [3, 2, 1, 1]
+    together, apart = losses(loaded, shared), torch.cat([losses(loaded, [single]) for single in singles])
+    assert torch.allclose(together, apart, atol=1e-5)
+    ours, theirs = gradient(loaded, together.sum()), gradient(loaded, apart.sum())
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+def test_cached_answers_equal_uncached_generation(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    questions = encode(loaded, examples, answered=False)
+    contexts = share_contexts(questions)
+    formatter = loaded.formatter
+    answers = answer_branches(
+        loaded.model,
+        contexts,
+        formatter.pixels([image for context in contexts for image in context.images]),
+        max_new_tokens=8,
+        end_ids=formatter.end_ids,
+        padding_id=formatter.tokenizer.pad_token_id,
+        placeholder_id=formatter.image_token_id,
+        dtype=loaded.model.dtype,
+        device=loaded.device,
+    )
+    branches = [branch for context in contexts for branch in context.branches]
+    by_id = {
+        branch.example.id: answer
+        for branch, answer in zip(branches, itertools.chain.from_iterable(answers), strict=True)
+    }
+    for single in questions:
+        (branch,) = single.branches
+        generated = generate_uncached(loaded, single, max_new_tokens=8)
+        answer = by_id[branch.example.id]
+        assert generated == [*answer.ids, *(generated[-1:] if answer.ended else [])]
+        assert answer.ended == (generated[-1] in formatter.end_ids)
+
+
+@pytest.mark.parametrize(("vision", "language"), FAMILIES)
+@pytest.mark.parametrize("mixture", [("lora", "full", "lora"), ("full", "frozen", "lora"), ("frozen", "lora", "full")])
+def test_a_step_changes_what_should_learn_and_nothing_else(
+    vision: str,
+    language: str,
+    mixture: tuple[str, str, str],
+    make_model: Callable[..., Loaded],
+    examples: tuple[Example, ...],
+) -> None:
+    loaded = make_model(vision, language)
+    chosen = stage(*mixture)
+    prepare_model(loaded, chosen.tune, chosen.train)
+    with torch.no_grad():
+        for parameter in bare_parameters(loaded.model):
+            if ".lora_B." in parameter.name:  # at zero, lora_A has no gradient in the first step
+                parameter.parameter.normal_(std=0.02)
+    before = {p.name: p.parameter.detach().clone() for p in bare_parameters(loaded.model)}
+    learning = {p.name for p in bare_parameters(loaded.model) if p.parameter.requires_grad}
+    optimizer = torch.optim.AdamW([p for p in loaded.model.parameters() if p.requires_grad], lr=1e-2)
+    losses(loaded, share_contexts(encode(loaded, examples))).sum().backward()
+    optimizer.step()
+    changed = {p.name for p in bare_parameters(loaded.model) if not torch.equal(before[p.name], p.parameter)}
+    assert changed <= learning
+    # The gradient of a key's bias is truly zero: it moves all scores of a query alike.
+    assert {name for name in learning - changed if not name.endswith("k_proj.bias")} == set()
+    assert learning, "nothing learned"
+
+
+LOAD_AND_COMPARE = """
+import json, sys, warnings
+from pathlib import Path
+import torch
+from finesight.models.load import load_model
+from finesight.recipe.model import AssembledModel
+from finesight.tune.weights import load_parts, load_trained
+
+cases = json.loads(Path(sys.argv[1]).read_text())
+worst = {}
+for case in cases:
+    spec = AssembledModel.model_validate(case["spec"])
+    loaded = load_model(spec, data_root=Path(), seed=999, saved=Path(case["kept"]))
+    load_parts(loaded, Path(case["kept"]))
+    load_trained(loaded, Path(case["trained"]))
+    loaded.model.eval()
+    inputs = torch.load(case["inputs"])
+    with torch.no_grad():
+        logits = loaded.model(**inputs).logits
+    worst[case["name"]] = float((logits - torch.load(case["logits"])).abs().max())
+print(json.dumps(worst))
+"""
+
+
+def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
+    make_spec: Callable[..., Any], make_model: Callable[..., Loaded], examples: tuple[Example, ...], tmp_path: Path
+) -> None:
+    cases = []
+    for (vision, language), mixture in itertools.product(FAMILIES, MIXTURES):
+        loaded = make_model(vision, language)
+        kept, trained = tmp_path / f"{vision}-{language}", tmp_path / f"{vision}-{language}-{'-'.join(mixture)}"
+        keep_model(loaded, kept)
+        chosen = stage(*mixture)
+        prepare_model(loaded, chosen.tune, chosen.train)
+        with torch.no_grad():
+            for parameter in loaded.model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn_like(parameter) * 0.05)
+        save_trained(loaded, trained)
+        loaded.model.eval()
+        single = encode(loaded, examples)[0]
+        ids = torch.from_numpy(np.concatenate([single.prefix_ids, single.branches[0].ids]).astype(np.int64))[None]
+        inputs = {"input_ids": ids, "pixel_values": loaded.formatter.pixels(single.images)}
+        with torch.no_grad():
+            logits = loaded.model(**inputs).logits
+            merge_adapters(loaded)
+            merged = loaded.model(**inputs).logits
+        assert torch.allclose(merged, logits, atol=1e-4), f"merging {mixture} changes the answers"
+        assert torch.equal(merged.argmax(-1), logits.argmax(-1))
+        torch.save(logits, trained / "logits.pt")
+        torch.save(inputs, trained / "inputs.pt")
+        cases.append(
+            {
+                "name": trained.name,
+                "spec": make_spec(vision, language).model_dump(mode="json"),
+                "kept": str(kept),
+                "trained": str(trained),
+                "inputs": str(trained / "inputs.pt"),
+                "logits": str(trained / "logits.pt"),
+            }
+        )
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_AND_COMPARE, str(tmp_path / "cases.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    worst = json.loads(done.stdout.splitlines()[-1])
+    assert len(worst) == len(FAMILIES) * len(MIXTURES)
+    assert {name: difference for name, difference in worst.items() if difference > 1e-6} == {}
