@@ -52,9 +52,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     keep_model(loaded, run.model_folder)
     run.save("data", {**description, "dropped": list(tokens.dropped)})
     thumbnails = write_thumbnails(tokens.tasks, run)
-    answer = partial(
-        evaluate_all, loaded, tokens.tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop
-    )
+    answer = partial(evaluate_all, loaded, tokens.tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
 
     answer("before")
     for stage in recipe.each_stage():

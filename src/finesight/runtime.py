@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from finesight.errors import Interrupted
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Item = TypeVar("Item")
 
@@ -38,7 +42,7 @@ def progress(description: str, total: int) -> Iterator[ProgressBar]:
 class ProgressBar:
     """Moves a progress bar on."""
 
-    def __init__(self, update) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, update: Callable[[int, str], None]) -> None:
         self._update = update
 
     def advance(self, pieces: int = 1, text: str = "") -> None:
@@ -85,13 +89,8 @@ class StopRequest:
             raise Interrupted("stopped on request")
 
 
-def _log_console():  # type: ignore[no-untyped-def]
-    global _console
-    if _console is None:
-        from rich.console import Console
+@cache
+def _log_console() -> Console:
+    from rich.console import Console
 
-        _console = Console(stderr=True)
-    return _console
-
-
-_console = None
+    return Console(stderr=True)

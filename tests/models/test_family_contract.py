@@ -31,7 +31,7 @@ from finesight.tune.weights import save_trained
 FAMILIES = list(itertools.product(("clip_vision_model", "siglip_vision_model"), ("llama", "gemma")))
 ATTENTION = ("sdpa", "eager")
 LORA = {"method": "lora", "r": 2, "lora_alpha": 8}
-MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if set(mixture) != {"frozen"}]
+MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if {*mixture} != {"frozen"}]
 
 
 @pytest.fixture(scope="module", params=list(itertools.product(FAMILIES, ATTENTION)), ids=str)
@@ -120,9 +120,9 @@ def test_ids_equal_the_own_processor_of_the_family(loaded: Loaded, examples: tup
         if example.images:
             turns[0]["content"] = "<image>\n" + turns[0]["content"]
         text = loaded.formatter.tokenizer.apply_chat_template(turns, tokenize=False)
-        own = processor(
-            text=text, images=[image.open() for image in example.images] or None, add_special_tokens=False
-        )["input_ids"]
+        own = processor(text=text, images=[image.open() for image in example.images] or None, add_special_tokens=False)[
+            "input_ids"
+        ]
         own = own[0] if isinstance(own[0], list) else own
         assert np.concatenate([single.prefix_ids, single.branches[0].ids]).tolist() == list(own)
 

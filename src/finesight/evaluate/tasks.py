@@ -77,7 +77,8 @@ def score_all(run: RunDir, tasks: Sequence[TaskExamples]) -> dict[str, Any]:
         for predictor in run.predictors(task.name):
             records = run.records(predictor, task.name)
             by_predictor[predictor] = summarise(score_records(records, metric_named(task.metric), predictor))
-        scores.append({"name": task.name, "metric": task.metric, "examples": len(task.examples), "scores": by_predictor})
+        examples = len(task.examples)
+        scores.append({"name": task.name, "metric": task.metric, "examples": examples, "scores": by_predictor})
     return {"tasks": scores}
 
 

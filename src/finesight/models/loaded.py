@@ -43,4 +43,5 @@ class Loaded:
     @property
     def device(self) -> torch.device:
         """Return where the model computes."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device

@@ -30,10 +30,11 @@ def resize_positions(tower: PreTrainedModel, image_size: int) -> None:
     square = grid.float().reshape(1, old, old, -1).permute(0, 3, 1, 2)
     resized = nn.functional.interpolate(square, size=(new, new), mode="bicubic", align_corners=False)
     resized = resized.permute(0, 2, 3, 1).reshape(new * new, -1).to(weight.dtype)
-    embeddings.position_embedding = nn.Embedding.from_pretrained(torch.cat([kept, resized]), freeze=False)
-    positions = torch.arange(len(kept) + new * new, device=weight.device).expand(1, -1)
+    count = len(kept) + new * new
+    embeddings.position_embedding = nn.Embedding(count, weight.shape[1], _weight=torch.cat([kept, resized]))
+    positions = torch.arange(count, device=weight.device).expand(1, -1)
     embeddings.register_buffer("position_ids", positions, persistent=False)
     embeddings.image_size = image_size
     embeddings.num_patches = new * new
-    embeddings.num_positions = len(kept) + new * new
+    embeddings.num_positions = count
     tower.config.image_size = image_size

@@ -37,7 +37,7 @@ class Loading(Spec):
     system_prompt: str | None = None
     """Said before every conversation. It is part of the context, so it is encoded once for all questions."""
     image_size: int | None = Field(default=None, gt=0)
-    """Side in pixels that images are resized to, instead of the vision encoder's own; its positions are interpolated."""
+    """Side in pixels that images are resized to, instead of the vision encoder's own (positions are interpolated)."""
 
 
 class LlavaModel(Loading):

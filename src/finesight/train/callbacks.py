@@ -62,7 +62,8 @@ class StopEarly(TrainerCallback):  # type: ignore[misc]
     def __init__(self, settings: EarlyStopping, best: Best | None) -> None:
         self._settings = settings
         self._sign = 1.0 if settings.metric.startswith("eval_loss") else -1.0
-        self._score, self._step = (best.score, best.step) if best else (None, 0)
+        self._score = best.score if best else None
+        self._step = best.step if best else 0
         self.stopped_at: int | None = None
 
     def on_evaluate(

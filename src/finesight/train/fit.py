@@ -19,8 +19,9 @@ from finesight.train.arguments import training_arguments
 from finesight.train.batches import PlannedSteps
 from finesight.train.callbacks import KeepBest, ShowProgress, StopEarly, StopOnRequest
 from finesight.train.checkpoints import Best, last_checkpoint, read_best, write_best
+from finesight.train.losses import LossSums
 from finesight.train.step_plan import plan_steps
-from finesight.train.trainer import BranchTrainer, LossSums
+from finesight.train.trainer import BranchTrainer
 from finesight.train.validation import validation_losses
 from finesight.tune.weights import load_trained
 

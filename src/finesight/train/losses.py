@@ -15,17 +15,18 @@ from finesight.schema import Example
 class LossSums:
     """Adds up losses of tokens; a loss is always a sum over tokens divided by their number."""
 
-    sums: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sums: dict[tuple[str, str], float] = field(default_factory=dict)
     """By (source, role), in nats."""
     tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (source, role)."""
 
     def add(self, losses: torch.Tensor, learned: tuple[tuple[Example, int], ...]) -> None:
         """Add the losses of a batch: float[learned], with the examples that own them in order."""
-        pieces = losses.detach().double().cpu().split([count for _, count in learned])
+        flat = losses.detach().double().cpu()
+        pieces = torch.split(flat, [count for _, count in learned])
         for (example, count), piece in zip(learned, pieces, strict=True):
             key = (example.source, example.role)
-            self.sums[key] += float(piece.sum())
+            self.sums[key] = self.sums.get(key, 0.0) + float(piece.sum())
             self.tokens[key] += count
 
     def mean(self, *, role: str | None = None, source: str | None = None) -> float:

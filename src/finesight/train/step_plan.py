@@ -64,7 +64,7 @@ def deal_rows(step: Step, *, max_tokens: int, ranks: int) -> list[list[list[Enco
 def _endless_chunks(contexts: Sequence[Encoded], most: int, generator: random.Random) -> Iterator[Chunk]:
     """Yield chunks of at most `most` branches of a context, epoch after epoch, each in a new order."""
     while True:
-        epoch = []
+        epoch: list[Chunk] = []
         for index, context in enumerate(contexts):
             order = generator.sample(range(len(context.branches)), len(context.branches))
             epoch.extend(Chunk(index, tuple(order[start : start + most])) for start in range(0, len(order), most))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerControl
 
 from finesight.branches.loss import learned_losses
 from finesight.errors import FinesightError
@@ -37,6 +37,9 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
     Changed are: what a step is, how its loss is divided, the parameter groups, what a validation is, and what a
     checkpoint holds. `compute_loss` is left alone: overriding it halves gradients on two processes.
     """
+
+    optimizer: torch.optim.Optimizer | None
+    control: TrainerControl
 
     def __init__(
         self,
@@ -110,7 +113,8 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         if step.weight:
             self._sums.add(losses, batch.learned)
             self._counts["tokens"] += int((batch.layout.branch_numbers >= 0).sum())
-        return loss.detach()
+        detached: torch.Tensor = loss.detach()
+        return detached
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the estimate knows nothing of rows with branches."""
@@ -123,6 +127,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         if self.optimizer is None:
             optimizer_class, arguments = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             self.optimizer = optimizer_class(self._parameter_groups(), **arguments)
+        assert self.optimizer is not None
         return self.optimizer
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -160,7 +165,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         """Write a line of metrics.jsonl for the steps since the last one."""
         if "loss" not in logs:
             return
-        rates = {group["part"]: group["lr"] for group in self.optimizer.param_groups}
+        rates = {group["part"]: group["lr"] for group in self.create_optimizer().param_groups}
         row = {**self._position("train"), **self._sums.describe(), **self._counts}
         row.update(learning_rate=rates, grad_norm=logs.get("grad_norm"))
         row.update(peak_memory_gib=round(peak_memory_gib(), 3), seconds=self._seconds())

@@ -16,9 +16,7 @@ from finesight.train.losses import LossSums
 
 
 @torch.no_grad()
-def validation_losses(
-    loaded: Loaded, contexts: Sequence[Encoded], *, max_tokens: int, stop: StopRequest
-) -> LossSums:
+def validation_losses(loaded: Loaded, contexts: Sequence[Encoded], *, max_tokens: int, stop: StopRequest) -> LossSums:
     """Return the loss over `contexts`, by source and role. It depends on neither batches nor processes."""
     loaded.model.eval()
     rows = [row for context in contexts for row in divide_context(context, max_tokens=max_tokens)]
