@@ -243,9 +243,7 @@ def main() -> None:
     if not options.curve_only:
         model = build_model()
         size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-        print(
-            f"{size:.0f} million parameters, {IMAGE_TOKENS} image tokens, {QUESTION_TOKENS} tokens a question, ", end=""
-        )
+        print(f"{size:.0f} million parameters, {IMAGE_TOKENS} image tokens, {QUESTION_TOKENS} tokens a question,")
         print(f"{ANSWER_TOKENS} an answer; torch {torch.__version__}, {torch.get_num_threads()} threads, float32")
         pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
         for questions in QUESTIONS_AN_IMAGE:

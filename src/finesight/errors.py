@@ -39,6 +39,10 @@ class ModelError(UserError):
     """A checkpoint, configuration, tokenizer or template that does not make a working model."""
 
 
+class WriteError(UserError):
+    """Something could not be written, most often because the disk is full."""
+
+
 class CheckFailed(FinesightError):
     """A check found the run unsound. Exit code 1: nothing is broken, the answer is no."""
 

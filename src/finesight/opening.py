@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
+
 from finesight.branches.contexts import share_contexts
 from finesight.data.images import verify_images, write_thumbnail
 from finesight.data.sets import read_all
-from finesight.errors import UserError
+from finesight.errors import DataError, UserError, WriteError
 from finesight.evaluate.measure import TokenizedTask
 from finesight.models.encoded import Encoded
-from finesight.models.lengths import encode_set
+from finesight.models.lengths import EncodedSet, encode_set
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Recipe
@@ -26,10 +30,8 @@ from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
 from finesight.train.checks.model import check_answer_lengths, check_model
 from finesight.train.checks.steps import check_steps
+from finesight.train.fit import require_watched
 from finesight.tune.weights import load_parts, load_trained, save_parts
-
-KEPT_MARK = "config.json"
-"""The file that `keep_model` writes last: where it is, the others are."""
 
 MOST_THUMBNAILS = 1000
 """Images of which the run folder keeps a small copy: enough for a gallery, bounded for a large test set."""
@@ -64,7 +66,7 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
 
     `kept` is the folder in which `keep_model` may have kept, at an earlier start, what no checkpoint elsewhere holds.
     """
-    saved = kept if kept is not None and (kept / KEPT_MARK).exists() else None
+    saved = kept if kept is not None and kept.is_dir() else None
     texts = partial(training_texts, sets.train)
     loaded = load_model(recipe.model, data_root=data_root, seed=recipe.seed, texts=texts, saved=saved)
     if saved is not None:
@@ -73,17 +75,36 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
 
 
 def keep_model(loaded: Loaded, folder: Path) -> None:
-    """Keep tokenizer, processor, configuration, and the parts that began as random numbers; once."""
-    if not (folder / KEPT_MARK).exists():
-        save_parts(loaded, folder, loaded.random_parts)
-        loaded.formatter.image_processor.save_pretrained(folder)
-        loaded.formatter.tokenizer.save_pretrained(folder)
-        loaded.model.config.save_pretrained(folder)
+    """Keep tokenizer, processor, configuration, and the parts that began as random numbers; once, and all or none.
+
+    Raises `WriteError` when they cannot be written.
+    """
+    if folder.is_dir():
+        return
+    staging = folder.with_name(f"{folder.name}.partial")
+    try:
+        save_parts(loaded, staging, loaded.random_parts)
+        loaded.formatter.image_processor.save_pretrained(staging)
+        save_tokenizer(loaded.formatter.tokenizer, staging)
+        loaded.model.config.save_pretrained(staging)
+        staging.replace(folder)
+    except SafetensorError as error:
+        raise WriteError(f"{folder}: the model cannot be written ({error})", hint="is the disk full?") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a tokenizer. Raises `OSError` when the disk is full."""
+    if isinstance(tokenizer, TokenizersBackend):
+        # The library itself raises a bare Exception on a full disk; so the largest file finds its room here first.
+        (folder / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(pretty=True), encoding="utf-8")
+    tokenizer.save_pretrained(folder)
 
 
 def open_untuned(run: RunDir) -> Loaded:
     """Return a run's model as it was before tuning. Raises `UserError` when the run has not come so far."""
-    if not (run.model_folder / KEPT_MARK).exists():
+    if not run.model_folder.is_dir():
         raise UserError(f"{run.path}: the run has no model yet", hint=f"finesight run --resume {run.path}")
     return open_model(run.recipe, run.data_root, Sets((), (), (), ()), run.model_folder)
 
@@ -112,6 +133,7 @@ def tokenize(loaded: Loaded, sets: Sets, recipe: Recipe) -> Tokenized:
     """Return the sets as tokens. Raises `DataError` for examples over length, unless the recipe drops them."""
     encode = partial(encode_set, loaded.formatter, data=recipe.data, answered=True)
     train, validation = encode(sets.train, name="train"), encode(sets.validation, name="validation")
+    require_some("train", train, recipe)
     tasks, dropped = tokenize_tasks(loaded, sets, recipe)
     return Tokenized(
         learned=tuple(share_contexts(train.singles)),
@@ -132,10 +154,20 @@ def tokenize_tasks(
     tasks, dropped = [], []
     for task in sets.tasks:
         questions = encode_set(loaded.formatter, task.examples, recipe.data, name=task.name, answered=False)
+        require_some(f"the task {task.name}", questions, recipe)
         kept = tuple(single.branches[0].example for single in questions.singles)
         tasks.append(TokenizedTask(replace(task, examples=kept), questions.singles))
         dropped += describe_dropped(f"task:{task.name}", questions.too_long, recipe)
     return tuple(tasks), dropped
+
+
+def require_some(name: str, encoded: EncodedSet, recipe: Recipe) -> None:
+    """Raise `DataError` when dropping what is too long has left nothing of a set."""
+    if not encoded.singles:
+        raise DataError(
+            f"{name}: all {len(encoded.too_long)} examples have more than {recipe.data.max_length} tokens",
+            hint="raise data.max_length",
+        )
 
 
 def describe_dropped(name: str, too_long: Sequence[Example], recipe: Recipe) -> list[dict[str, Any]]:
@@ -148,7 +180,11 @@ def describe_dropped(name: str, too_long: Sequence[Example], recipe: Recipe) -> 
 
 
 def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Check]:
-    """Return the checks of the model against the data, and of every stage's plan."""
+    """Return the checks of the model against the data, and of every stage's plan.
+
+    Raises `UserError` for a recipe that cannot be trained on these data.
+    """
+    require_watched(tokens.watched)
     checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
     return [*checks, *(check_steps(stage, tokens.learned, recipe.seed) for stage in recipe.each_stage())]

@@ -48,6 +48,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     require_passed(checks)
 
     # Nothing is written before this line: a recipe that cannot work leaves no folder behind.
+    stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
     keep_model(loaded, run.model_folder)
     run.save("data", {**description, "dropped": list(tokens.dropped)})
@@ -84,6 +85,7 @@ def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequ
     recipe = run.recipe
     sets, description, _ = read_sets(recipe, run.data_root)
     tasks, dropped = tokenize_tasks(loaded, sets, recipe)
+    stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
     run.save("data", {**description, "dropped": dropped})
     thumbnails = write_thumbnails(tasks, run)

@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from finesight.errors import UserError
 from finesight.recipe.reading import dump_recipe, read_recipe
@@ -23,7 +24,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with _naming(path), partial.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -45,14 +46,26 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows to a JSON Lines file, first cutting off what an interrupted write left of a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        file.seek(0)
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+    with _naming(path), path.open("ab+") as file:
+        if file.tell() and not _ends_whole(file):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=True).encode() + b"\n")
-        file.flush()
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read() == b"\n"
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong when it is written: the system's own word for a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class RunDir:
@@ -80,9 +93,23 @@ class RunDir:
 
     def begin(self, environment: Mapping[str, Any]) -> None:
         """Write what was asked and where, before anything else; at a later start, leave the first one's as it was."""
-        if not (self.path / RECIPE_FILE).exists():
+        if self.has_begun:
+            return
+        is_new = not self.path.exists()
+        try:
             write_text(self.path / ENVIRONMENT_FILE, json.dumps(environment, ensure_ascii=False, indent=1) + "\n")
             write_text(self.path / RECIPE_FILE, dump_recipe(self.recipe))
+        except OSError:
+            # Half a beginning is no run: leave the place as it was.
+            (self.path / ENVIRONMENT_FILE).unlink(missing_ok=True)
+            if is_new and self.path.is_dir():
+                self.path.rmdir()
+            raise
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the folder is there, so that the run can be resumed."""
+        return (self.path / RECIPE_FILE).exists()
 
     @classmethod
     def existing(cls, path: Path) -> RunDir:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from finesight.errors import Interrupted
 
@@ -61,21 +61,30 @@ def follow(items: Iterable[Item], description: str, total: int) -> Iterator[Item
 class StopRequest:
     """Turns Ctrl-C and SIGTERM into a wish that the work notices where stopping loses nothing.
 
-    The second Ctrl-C stops at once.
+    It does so from `listen` to the end of its `with` block; before, and the second time, Ctrl-C stops at once.
+    Outside of a `with` block the signals are left alone.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._may_listen = False
+        self._handlers_before: dict[int, Any] = {}
 
-    @contextmanager
-    def listening(self) -> Iterator[StopRequest]:
-        """Catch the signals while the block runs."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def __enter__(self) -> StopRequest:
+        self._may_listen = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Catch the signals from now on: there is something to lose."""
+        if not self._may_listen:
+            return
+        self._handlers_before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -29,6 +29,8 @@ from finesight.tune.prepare import merge_adapters, prepare_model
 from finesight.tune.weights import save_trained
 
 FAMILIES = list(itertools.product(("clip_vision_model", "siglip_vision_model"), ("llama", "gemma")))
+CROSSED = [("clip_vision_model", "gemma"), ("siglip_vision_model", "llama")]
+"""Every encoder and every language model once, for what is the same whichever come together."""
 ATTENTION = ("sdpa", "eager")
 LORA = {"method": "lora", "r": 2, "lora_alpha": 8}
 MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if {*mixture} != {"frozen"}]
@@ -231,7 +233,7 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
     make_spec: Callable[..., Any], make_model: Callable[..., Loaded], examples: tuple[Example, ...], tmp_path: Path
 ) -> None:
     cases = []
-    for (vision, language), mixture in itertools.product(FAMILIES, MIXTURES):
+    for (vision, language), mixture in itertools.product(CROSSED, MIXTURES):
         loaded = make_model(vision, language)
         kept, trained = tmp_path / f"{vision}-{language}", tmp_path / f"{vision}-{language}-{'-'.join(mixture)}"
         keep_model(loaded, kept)
@@ -274,5 +276,5 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
     )
     assert done.returncode == 0, done.stderr
     worst = json.loads(done.stdout.splitlines()[-1])
-    assert len(worst) == len(FAMILIES) * len(MIXTURES)
+    assert len(worst) == len(CROSSED) * len(MIXTURES)
     assert {name: difference for name, difference in worst.items() if difference > 1e-6} == {}

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 import typer
 
-from finesight.errors import FinesightError
+from finesight.errors import FinesightError, WriteError
 
 TO_MEND = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EFBIG)
 """A file or folder that may not be used as was asked."""
 
 
@@ -51,10 +51,22 @@ def _told(error: BaseException) -> tuple[str, str, int] | None:
         case KeyboardInterrupt():
             return "interrupted", "", INTERRUPTED
         case OSError() if error.errno in _FULL:
-            where = f" ({error.filename})" if error.filename else ""
             hint = "make room, or name another disk with --output and FINESIGHT_CACHE"
-            return f"the disk is full{where}", hint, TO_MEND
+            return cannot_be_written(error), hint, TO_MEND
         case OSError() if error.errno in _CLOSED and error.filename:
             return f"{error.filename}: {error.strerror}", "", TO_MEND
         case _:
             return None
+
+
+def cannot_be_written(error: OSError | WriteError) -> str:
+    """Return what a person reads of a full disk and the like; nothing for errors of another kind."""
+    match error:
+        case WriteError():
+            return error.message
+        case OSError() if error.errno in _FULL:
+            return f"the disk is full ({error.filename})" if error.filename else "the disk is full"
+        case OSError() if error.errno == errno.EFBIG:
+            return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        case _:
+            return ""

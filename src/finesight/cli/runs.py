@@ -5,6 +5,8 @@ What a person typed is looked at first; torch, which takes seconds, is imported 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,7 @@ from finesight.cli.output import print_columns, print_json, print_rich
 if TYPE_CHECKING:
     from finesight.models.loaded import Loaded
     from finesight.recipe.recipe import Recipe
+    from finesight.rundir import RunDir
 
 STARTER = "starter"
 _MARKS = {"pass": "ok", "warning": "WARNING", "failure": "FAILED"}
@@ -45,7 +48,6 @@ def run(
     The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
     no data.
     """
-    from finesight.errors import Interrupted
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
@@ -57,17 +59,32 @@ def run(
     from finesight.report.terminal import verdict_lines
     from finesight.run import fine_tune
 
-    try:
-        with StopRequest().listening() as stop:
-            fine_tune(folder, max_tokens=max_tokens_per_device, stop=stop)
-    except (Interrupted, KeyboardInterrupt) as interruption:
-        raise Interrupted(
-            str(interruption) or "stopped at once", hint=f"go on with: finesight run --resume {folder.path}"
-        ) from interruption
+    with _telling_how_to_go_on(folder), StopRequest() as stop:
+        fine_tune(folder, max_tokens=max_tokens_per_device, stop=stop)
     for line in verdict_lines(folder.load("verdict")):
         print(line)
     print(folder.path / "report.html")
     print(folder.path)
+
+
+@contextmanager
+def _telling_how_to_go_on(run: RunDir) -> Iterator[None]:
+    """Give the command that resumes the run with what has stopped it, once there is something to resume."""
+    from finesight.cli.errors import cannot_be_written
+    from finesight.errors import Interrupted, WriteError
+
+    command = f"finesight run --resume {run.path}"
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        if not run.has_begun:
+            raise Interrupted("stopped before anything was written") from interruption
+        message = str(interruption) or "stopped at once"
+        raise Interrupted(message, hint=f"go on with: {command}") from interruption
+    except (WriteError, OSError) as error:
+        if not run.has_begun or not (message := cannot_be_written(error)):
+            raise
+        raise WriteError(message, hint=f"make room, then go on with: {command}") from error
 
 
 def check(
@@ -142,7 +159,7 @@ def evaluate(
     folder = RunDir.new(target, output, root)
     from finesight.run import measure_only
 
-    with StopRequest().listening() as stop:
+    with StopRequest() as stop:
         measure_only(_open(model, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
     if json:
         print_json(folder.load("scores"))

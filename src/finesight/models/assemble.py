@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,12 +22,13 @@ from transformers import (
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from finesight.errors import ModelError
-from finesight.models.families import image_geometry, require_right_strategy, require_supported, right_strategy
+from finesight.models.families import image_geometry, require_right_features, require_supported, right_strategy
 from finesight.models.llava import LLAVA_PARTS, LLAVA_TRAITS, make_formatter, meta_llava
 from finesight.models.loaded import Loaded
-from finesight.models.location import Location, locate
+from finesight.models.location import locate
 from finesight.models.positions import resize_positions
 from finesight.models.tokenizers import ensure_special_tokens, first_line, learn_tokenizer, load_tokenizer
+from finesight.models.weights import load_weights
 from finesight.recipe.model import AssembledModel, PartSource
 from finesight.schema import PartName
 
@@ -94,22 +97,23 @@ def assembled_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
         tie_word_embeddings=text.tie_word_embeddings,
         attn_implementation=spec.attn_implementation,
     )
-    require_right_strategy(config)
+    require_right_features(config)
+    return config
+
+
+def described_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
+    """Return the configuration of the whole as loading leaves it, so that parameters can be counted without weights."""
+    config = assembled_config(spec, data_root)
+    if spec.language.name_or_path is not None and spec.tokenizer.vocab_size is None:
+        tokenizer = _tokenizer(spec, data_root=data_root, texts=tuple, saved=None)
+        ensure_special_tokens(tokenizer)
+        config.text_config.vocab_size = max(config.text_config.vocab_size, len(tokenizer))
     return config
 
 
 def _part_config(source: PartSource, part: PartName, data_root: Path) -> PreTrainedConfig:
     if source.config is not None:
-        settings = dict(source.config)
-        model_type = settings.pop("model_type", None)
-        if model_type is None:
-            raise ModelError(f"model.{part}.config has no model_type", hint="e.g. model_type: llama")
-        try:
-            return AutoConfig.for_model(model_type, **settings)
-        except (ValueError, TypeError) as error:
-            raise ModelError(
-                f"model.{part}.config: {first_line(error)}", hint="see transformers' documentation"
-            ) from error
+        return _written_config(source.config, part)
     location = locate(str(source.name_or_path), source.revision, data_root)
     try:
         return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
@@ -118,6 +122,28 @@ def _part_config(source: PartSource, part: PartName, data_root: Path) -> PreTrai
             f"{location}: no model can be found there ({first_line(error)})",
             hint=f"model.{part}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
         ) from error
+
+
+def _written_config(written: dict[str, Any], part: PartName) -> PreTrainedConfig:
+    """Return the configuration that a recipe writes out. Raises `ModelError` where transformers would guess."""
+    settings = {name: value for name, value in written.items() if name != "model_type"}
+    if "model_type" not in written:
+        raise ModelError(f"model.{part}.config has no model_type", hint="e.g. model_type: llama")
+    try:
+        known = AutoConfig.for_model(written["model_type"]).to_dict().keys()
+        config = AutoConfig.for_model(written["model_type"], **settings)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise ModelError(
+            f"model.{part}.config: {' '.join(str(error).split())}", hint="see transformers' documentation"
+        ) from error
+    if unknown := sorted(settings.keys() - known):
+        # transformers keeps a misspelt setting and takes its default instead.
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        raise ModelError(
+            f"model.{part}.config: a {written['model_type']} has no {', '.join(unknown)}",
+            hint=f"did you mean {close[0]}?" if close else "see transformers' documentation",
+        )
+    return config
 
 
 def _vision_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -137,31 +163,23 @@ def _graft(spec: AssembledModel, config: LlavaConfig, data_root: Path) -> LlavaF
     """
     model = meta_llava(config)
     tower_class = SiglipVisionModel if config.vision_config.model_type == "siglip_vision_model" else CLIPVisionModel
-    attention = {"attn_implementation": spec.attn_implementation}
+    attention: dict[str, Any] = {"attn_implementation": spec.attn_implementation}
     if spec.vision.config is not None:
         tower = tower_class._from_config(config.vision_config, **attention)
     else:
-        location = _weights(spec.vision, data_root)
-        tower = tower_class.from_pretrained(
-            location.name_or_path, revision=location.revision, config=config.vision_config, **attention
-        )
+        location = locate(str(spec.vision.name_or_path), spec.vision.revision, data_root)
+        tower = load_weights(tower_class, location, may_hold_more=True, config=config.vision_config, **attention)
     if spec.language.config is not None:
         language = AutoModelForCausalLM.from_config(config.text_config, **attention)
     else:
-        location = _weights(spec.language, data_root)
-        language = AutoModelForCausalLM.from_pretrained(location.name_or_path, revision=location.revision, **attention)
+        location = locate(str(spec.language.name_or_path), spec.language.revision, data_root)
+        language = load_weights(AutoModelForCausalLM, location, **attention)
     model.model.vision_tower = tower
     model.model.multi_modal_projector = LlavaMultiModalProjector(config)
     model.model.language_model = language.model
     model.lm_head = language.lm_head
     model.generation_config = language.generation_config
     return model
-
-
-def _weights(source: PartSource, data_root: Path) -> Location:
-    location = locate(str(source.name_or_path), source.revision, data_root)
-    location.require_weights()
-    return location
 
 
 def _tokenizer(spec: AssembledModel, *, data_root: Path, texts: Texts, saved: Path | None) -> PreTrainedTokenizerBase:

@@ -24,7 +24,8 @@ class Conversation:
 
     text: str
     answers: tuple[tuple[int, int], ...]
-    """Where each learned answer begins and ends in `text`, in characters, with what the template puts behind it."""
+    """Where each learned answer begins and ends in `text`, in characters, with what the template puts behind it, but
+    for blanks: a tokenizer joins them to what comes next."""
 
 
 class ChatFormat:
@@ -70,7 +71,7 @@ class ChatFormat:
                         "the chat template changes earlier turns when a later one is added",
                         hint="give a template that only appends, in model.chat_template",
                     )
-                answers.append((len(before), len(upto)))
+                answers.append((len(before), len(upto.rstrip())))
         return Conversation(text, tuple(answers))
 
     def _messages(self, turns: Sequence[Turn], images: int, style: ContentStyle) -> list[dict[str, Any]]:
@@ -89,7 +90,12 @@ class ChatFormat:
     def _apply(self, messages: list[dict[str, Any]], *, ask: bool) -> str:
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
-        except jinja2.TemplateError as error:
+        except jinja2.TemplateSyntaxError as error:
+            raise ModelError(
+                f"the chat template cannot be read as Jinja: line {error.lineno}: {error.message}",
+                hint="correct it, or give another in model.chat_template",
+            ) from error
+        except (jinja2.TemplateError, TypeError) as error:  # e.g. a template that adds a list to a string
             raise ModelError(
                 f"the chat template refuses a conversation of {', '.join(m['role'] for m in messages)}: {error}",
                 hint="a template without a system turn takes no model.system_prompt; put it into data…prompt instead",
@@ -98,18 +104,21 @@ class ChatFormat:
     def _find_content_style(self) -> ContentStyle:
         """Return which content the template shows in full: one image token, and the text as it was written."""
         turns = (Turn("user", _PROBE),)
-        shown = {}
-        for style in ("list", "string"):
+        shown, refusals = [], []
+        styles: tuple[ContentStyle, ...] = ("list", "string")
+        for style in styles:
             try:
                 text = self._apply(self._messages(turns, 1, style), ask=False)
-            except (ModelError, TypeError) as error:  # a string template given a list adds a list to a string
-                shown[style] = str(error)
+            except ModelError as error:
+                refusals.append(error)
                 continue
-            shown[style] = text
             if text.count(self._image_token) == 1 and text.count(_PROBE) == 1 and "'type'" not in text:
                 return style
+            shown.append(text)
+        if not shown:
+            raise refusals[-1]
         raise ModelError(
-            f"the chat template drops the image: {self._image_token} does not come out of it ({shown['string']!r})",
+            f"the chat template drops the image: {self._image_token} does not come out of it ({shown[-1]!r})",
             hint="give a template that keeps the content of the user's turn, in model.chat_template",
         )
 

@@ -44,8 +44,14 @@ def require_supported(config: PreTrainedConfig, what: Literal["vision", "languag
         )
 
 
-def require_right_strategy(config: Any) -> None:
-    """Raise `ModelError` when the configuration would silently drop a patch of every image."""
+def require_right_features(config: Any) -> None:
+    """Raise `ModelError` when the encoder has no such features, or a patch of every image would silently be lost."""
+    layer, layers = config.vision_feature_layer, config.vision_config.num_hidden_layers
+    if not isinstance(layer, int) or layer == 0 or not -layers - 1 <= layer <= layers:
+        raise ModelError(
+            f"vision_feature_layer is {layer}, but the vision encoder has {layers} layers",
+            hint=f"name one layer: 1 to {layers}, or counted from the end, as -2",
+        )
     if config.vision_feature_select_strategy == "default" and not has_class_token(config.vision_config):
         raise ModelError(
             f"vision_feature_select_strategy is 'default', which drops the first feature, but a "

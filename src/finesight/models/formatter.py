@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError, ModelError
-from finesight.models.chat import ChatFormat
+from finesight.models.chat import ChatFormat, Conversation
 from finesight.models.encoded import UNLEARNED, Branch, Encoded, Tokens
 from finesight.schema import Example, ImageSource, Turn
 
@@ -52,7 +52,8 @@ class Formatter:
         self.system_prompt = system_prompt
         self._opening = _opening_ids(tokenizer)
         self._prefixes: dict[bytes, Tokens] = {}
-        self.end_ids: frozenset[int] = self._find_end_ids()
+        self._template_end = self._find_template_end()
+        self.end_ids = self._find_end_ids()
 
     def encode(self, example: Example, *, answered: bool) -> Encoded:
         """Return an example as a context with one branch.
@@ -62,15 +63,10 @@ class Formatter:
         """
         turns = self._with_system(example.turns)
         if answered:
-            conversation = self.chat.converse(turns, len(example.images))
-            text, answers = conversation.text, conversation.answers
+            conversation = self._converse(turns, len(example.images))
         else:
-            text, answers = self.chat.render(turns[:-1], len(example.images), ask=True), ()
-        ids, labels = self._tokenize(text, answers)
-        if answered and turns[-1].learned and not np.isin(ids[labels != UNLEARNED][-1:], list(self.end_ids)).any():
-            # The template ends an answer with nothing, so the model would never learn to stop.
-            ids = np.append(ids, np.int32(self.tokenizer.eos_token_id))
-            labels = np.append(labels, np.int32(self.tokenizer.eos_token_id))
+            conversation = Conversation(self.chat.render(turns[:-1], len(example.images), ask=True), ())
+        ids, labels = self._tokenize(conversation)
         placeholders = int((ids == self.image_token_id).sum())
         if placeholders != len(example.images):
             raise DataError(
@@ -109,15 +105,27 @@ class Formatter:
             return turns
         return (Turn("system", self.system_prompt), *turns)
 
-    def _tokenize(self, text: str, answers: Sequence[tuple[int, int]]) -> tuple[Tokens, Tokens]:
+    def _converse(self, turns: tuple[Turn, ...], images: int) -> Conversation:
+        """Return the conversation; where the template ends an answer with nothing, eos ends the last one.
+
+        Without it the model would never learn to stop.
+        """
+        conversation = self.chat.converse(turns, images)
+        if self._template_end is not None or not turns[-1].learned:
+            return conversation
+        *others, (begin, end) = conversation.answers
+        text = conversation.text[:end] + self.tokenizer.eos_token
+        return Conversation(text, (*others, (begin, len(text))))
+
+    def _tokenize(self, conversation: Conversation) -> tuple[Tokens, Tokens]:
         """Return ids and labels; learned are an answer's tokens and the one that ends it."""
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoding = self.tokenizer(conversation.text, add_special_tokens=False, return_offsets_mapping=True)
         bos = self.tokenizer.bos_token
-        opening = [] if bos and text.startswith(bos) else self._opening
+        opening = [] if bos and conversation.text.startswith(bos) else self._opening
         ids = np.array([*opening, *encoding["input_ids"]], dtype=np.int32)
         labels = np.full_like(ids, UNLEARNED)
         starts = np.array([start for start, _ in encoding["offset_mapping"]], dtype=np.int64)
-        for begin, end in answers:
+        for begin, end in conversation.answers:
             inside = len(opening) + np.flatnonzero((starts >= begin) & (starts < end))
             ended = np.flatnonzero(np.isin(ids[inside], list(self.end_ids)))
             learned = inside[: ended[0] + 1] if len(ended) else inside
@@ -141,21 +149,23 @@ class Formatter:
         """Return one array for equal prefixes: image tokens are alike for all images, so a data set needs few."""
         return self._prefixes.setdefault(prefix.tobytes(), prefix)
 
-    def _find_end_ids(self) -> frozenset[int]:
-        """Return the tokens that end an answer: the tokenizer's own, and what the template puts behind an answer."""
-        ends = {self.tokenizer.eos_token_id} - {None}
+    def _find_template_end(self) -> int | None:
+        """Return the special token that the template puts behind an answer, or None where it puts none there."""
         turns = self._with_system((Turn("user", "?"), Turn("assistant", "!", learned=True)))
         conversation = self.chat.converse(turns, 0)
         ((begin, end),) = conversation.answers
         encoding = self.tokenizer(conversation.text, add_special_tokens=False, return_offsets_mapping=True)
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        behind = [
-            token
+        behind = (
+            int(token)
             for token, (start, _) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
             if begin < start < end and token in special
-        ]
-        if behind:
-            ends.add(behind[0])
+        )
+        return next(behind, None)
+
+    def _find_end_ids(self) -> frozenset[int]:
+        """Return the tokens that end an answer: the tokenizer's own, and what the template puts behind an answer."""
+        ends = [token for token in (self.tokenizer.eos_token_id, self._template_end) if token is not None]
         if not ends:
             raise ModelError(
                 "neither the tokenizer nor the chat template has a token that ends an answer",

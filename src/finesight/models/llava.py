@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, LlavaConfig, LlavaForConditionalGeneration
 from transformers.utils import cached_file
 
 from finesight.errors import ModelError
 from finesight.models.chat import ChatFormat, read_template
-from finesight.models.families import image_geometry, require_right_strategy, require_supported
+from finesight.models.families import image_geometry, require_right_features, require_supported
 from finesight.models.formatter import Formatter
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
@@ -21,6 +20,7 @@ from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
 from finesight.models.quantize import quantization_arguments
 from finesight.models.tokenizers import IMAGE_TOKEN, first_line, load_tokenizer
+from finesight.models.weights import load_weights
 from finesight.recipe.model import LlavaModel, Loading
 
 LLAVA_PARTS = PartMap(
@@ -37,22 +37,13 @@ def load_llava(spec: LlavaModel, *, data_root: Path, dtype: torch.dtype) -> Load
     """Return the checkpoint ready for use. Raises `ModelError` when it is incomplete or of another kind."""
     location = locate(spec.name_or_path, spec.revision, data_root)
     read_llava_config(location)
-    location.require_weights()
-    try:
-        model, info = LlavaForConditionalGeneration.from_pretrained(
-            location.name_or_path,
-            revision=location.revision,
-            dtype=dtype,
-            attn_implementation=spec.attn_implementation,
-            output_loading_info=True,
-            **quantization_arguments(spec.quantization),
-        )
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"{location}: the weights cannot be loaded ({first_line(error)})",
-            hint="is the download complete, and the folder one of LlavaForConditionalGeneration?",
-        ) from error
-    _require_complete(location, info)
+    model = load_weights(
+        LlavaForConditionalGeneration,
+        location,
+        dtype=dtype,
+        attn_implementation=spec.attn_implementation,
+        **quantization_arguments(spec.quantization),
+    )
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)
     tokenizer = load_tokenizer(location.name_or_path, location.revision)
@@ -78,7 +69,7 @@ def read_llava_config(location: Location) -> LlavaConfig:
         )
     require_supported(config.vision_config, "vision")
     require_supported(config.text_config, "language")
-    require_right_strategy(config)
+    require_right_features(config)
     return config
 
 
@@ -158,21 +149,3 @@ def _processor_template(location: Location) -> str | None:
         _raise_exceptions_for_connection_errors=False,
     )
     return str(json.loads(Path(file).read_text("utf-8"))["chat_template"]) if file else None
-
-
-def _require_complete(location: Location, info: dict[str, Any]) -> None:
-    """Raise `ModelError` when tensors were missing, left over or of another shape."""
-    faults = [
-        f"{what}: {len(names)} ({', '.join(sorted(str(name) for name in names)[:3])}{', …' if len(names) > 3 else ''})"
-        for what, key in (
-            ("missing", "missing_keys"),
-            ("misshapen", "mismatched_keys"),
-            ("left over", "unexpected_keys"),
-        )
-        if (names := info[key])
-    ]
-    if faults:
-        raise ModelError(
-            f"{location}: the weights do not fit the configuration; tensors {'; '.join(faults)}",
-            hint="a missing tensor would stay random; is the download complete, and of one revision?",
-        )

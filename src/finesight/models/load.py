@@ -9,11 +9,12 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from finesight.models.assemble import assembled_config, load_assembled
+from finesight.models.assemble import described_config, load_assembled
 from finesight.models.llava import LLAVA_PARTS, load_llava, meta_llava, read_llava_config
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
 from finesight.models.parts import PartMap
+from finesight.models.positions import resize_positions
 from finesight.recipe.model import AssembledModel, LlavaModel, Model
 
 
@@ -44,8 +45,11 @@ def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, Pa
         case LlavaModel():
             config = read_llava_config(locate(spec.name_or_path, spec.revision, data_root))
         case AssembledModel():
-            config = assembled_config(spec, data_root)
-    return meta_llava(config), LLAVA_PARTS
+            config = described_config(spec, data_root)
+    model = meta_llava(config)
+    if spec.image_size is not None:
+        resize_positions(model.model.vision_tower, spec.image_size)
+    return model, LLAVA_PARTS
 
 
 def silence_libraries() -> None:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from finesight.recipe.base import Spec
 from finesight.recipe.data import Data
-from finesight.recipe.evaluate import Task
+from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.model import Model
 from finesight.recipe.train import LearningRates, Train
 from finesight.recipe.tune import Tune
@@ -79,6 +79,18 @@ class Recipe(Spec):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what}s have the name {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _stopping_is_watched(self) -> Recipe:
+        watched = [task.name for task in self.evaluate if isinstance(task, SetTask) and task.from_ == "validation"]
+        there = ["eval_loss", *(f"eval_{name}" for name in watched)]
+        for train in (self.train, *(stage.train for stage in self.stages)):
+            if train and train.early_stopping and train.early_stopping.metric not in there:
+                raise ValueError(
+                    f"early_stopping.metric is {train.early_stopping.metric}, but a validation gives "
+                    f"{', '.join(there)} (hint: a task `from: validation` adds eval_<name>)"
+                )
         return self
 
     def each_stage(self) -> tuple[Stage, ...]:

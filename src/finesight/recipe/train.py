@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from finesight.recipe.base import Spec
 from finesight.schema import PartName
+
+Schedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+"""transformers' schedules that need no settings of their own."""
+Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
+"""transformers' optimizers that need no settings of their own; the 8-bit ones need bitsandbytes."""
 
 
 class LearningRates(Spec):
@@ -43,11 +52,11 @@ class Train(Spec):
     """At most so many questions about one image in a step, so that a step is not one image."""
     learning_rate: float | LearningRates = 1e-5
     """Peak learning rate: one, or one for each part."""
-    lr_scheduler_type: str = "cosine"
+    lr_scheduler_type: Schedule = "cosine"
     """How the learning rate falls, by transformers' names."""
     warmup_steps: float = Field(default=0.0, ge=0)
     """Steps over which the learning rate rises; below 1, that share of all steps."""
-    optim: str = "adamw_torch"
+    optim: Optimizer = "adamw_torch"
     """The optimizer, by transformers' names."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of the matrices that learn; biases and norms have none."""

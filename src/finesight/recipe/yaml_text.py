@@ -217,7 +217,7 @@ def _too_large(root: yaml.Node) -> Fault | None:
             for limit, reached, what in ((MAX_VALUES, values, "values"), (MAX_DEPTH, levels, "levels")):
                 if reached > limit:
                     found = f"holds more than {limit:,} {what} once aliases are written out"
-                    faults.append(Fault(_line(node.start_mark), "", found))
+                    faults.append(Fault(_line(node.start_mark), "", found, "write out what you mean, without aliases"))
         return measured[id(node)]
 
     measure(root)

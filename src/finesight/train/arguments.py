@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -9,11 +10,13 @@ from transformers import TrainingArguments
 
 from finesight.recipe.train import Train
 
+VALIDATIONS = 10
+"""In a run, where the recipe does not say."""
 
-def training_arguments(
-    train: Train, *, output: Path, steps: int, eval_steps: int, save_steps: int, seed: int
-) -> TrainingArguments:
+
+def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> TrainingArguments:
     """Return the arguments of a run of `steps` optimizer steps, each of which is one item of the data set."""
+    eval_steps = train.eval_steps or math.ceil(steps / VALIDATIONS)
     return TrainingArguments(
         output_dir=str(output),
         max_steps=steps,
@@ -38,8 +41,7 @@ def training_arguments(
         eval_strategy="steps",
         eval_steps=eval_steps,
         save_strategy="steps",
-        save_steps=save_steps,
-        save_total_limit=train.save_total_limit,
+        save_steps=train.save_steps or eval_steps,
         dataloader_num_workers=train.dataloader_num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,

@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finesight.errors import UserError
 from finesight.recipe.train import EarlyStopping
 from finesight.runtime import ProgressBar, StopRequest
-from finesight.train.checkpoints import Best, read_best, write_best
+from finesight.train.checkpoints import Best, complete_checkpoints, delete_old_checkpoints, write_best
+
+Validation = Mapping[str, Any]
+"""A validation's line of metrics.jsonl."""
+
+
+def scores_of(validation: Validation) -> dict[str, float]:
+    """Return what a checkpoint can be chosen by: `eval_loss`, and `eval_<name>` of each watched task."""
+    watched = {f"eval_{name}": float(score) for name, score in validation["scores"].items()}
+    return {"eval_loss": float(validation["loss_by_role"]["train"]), **watched}
+
+
+def gain(metric: str, score: float, over: float) -> float:
+    """Return by how much `score` is better than `over`: of a loss less is better, of any other metric more."""
+    return over - score if metric == "eval_loss" else score - over
 
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]
     """Saves a checkpoint at every best validation, and remembers which it is.
 
     transformers' own `load_best_model_at_end` picks another checkpoint when it evaluates more often than it saves.
+    `past` are the validations of an earlier start of the run.
     """
 
-    def __init__(self, folder: Path, metric: str) -> None:
+    def __init__(self, folder: Path, metric: str, keep: int, past: Sequence[Validation]) -> None:
         self._folder = folder
         self._metric = metric
-        self._sign = 1.0 if metric.startswith("eval_loss") else -1.0
-        self.best = read_best(folder)
+        self._keep = keep
+        self.best: Best | None = None
+        there = {checkpoint.name for checkpoint in complete_checkpoints(folder)}
+        for validation in past:
+            if f"checkpoint-{validation['step']}" in there:
+                self._is_best(validation["step"], scores_of(validation))
+
+    def _is_best(self, step: int, scores: Mapping[str, float]) -> bool:
+        score = scores[self._metric]
+        if self.best is not None and gain(self._metric, score, self.best.score) <= 0:
+            return False
+        self.best = Best(f"checkpoint-{step}", step, self._metric, score)
+        return True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a validation after the last step, wherever it falls: the last checkpoint may be the best."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
+        # What is not yet logged is in no checkpoint: a resumed run could not log it any more.
+        if control.should_evaluate or control.should_save:
+            control.should_log = True
 
     def on_evaluate(
         self,
@@ -39,32 +68,36 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Note the score, and ask for a checkpoint when it is the best so far."""
-        if self._metric not in metrics:
-            raise UserError(
-                f"early_stopping.metric: there is no {self._metric}",
-                hint=f"a validation gives {', '.join(sorted(metrics))}; a task `from: validation` gives eval_<name>",
-            )
-        score = metrics[self._metric]
-        if self.best is None or self._sign * score < self._sign * self.best.score:
-            self.best = Best(f"checkpoint-{state.global_step}", state.global_step, self._metric, score)
-            state.best_model_checkpoint = str(self._folder / self.best.checkpoint)
+        if self._is_best(state.global_step, metrics):
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Write best.json once the checkpoint it names is on disk."""
-        if self.best is not None and (self._folder / self.best.checkpoint).is_dir():
+        """Write best.json once the checkpoint it names is on disk, and only then delete what is not needed any more."""
+        if self.best is not None:
             write_best(self._folder, self.best)
+        delete_old_checkpoints(self._folder, keep=self._keep, best=self.best)
 
 
 class StopEarly(TrainerCallback):  # type: ignore[misc]
-    """Stops when the metric has not improved for a number of optimizer steps, however often it is evaluated."""
+    """Stops when the metric has not improved for a number of optimizer steps, however often it is evaluated.
 
-    def __init__(self, settings: EarlyStopping, best: Best | None) -> None:
+    `past` are the validations of an earlier start of the run.
+    """
+
+    def __init__(self, settings: EarlyStopping, past: Sequence[Validation]) -> None:
         self._settings = settings
-        self._sign = 1.0 if settings.metric.startswith("eval_loss") else -1.0
-        self._score = best.score if best else None
-        self._step = best.step if best else 0
+        self._score: float | None = None
+        self._step = 0
         self.stopped_at: int | None = None
+        for validation in past:
+            self._compare(validation["step"], scores_of(validation))
+
+    def _compare(self, step: int, scores: Mapping[str, float]) -> None:
+        score = scores[self._settings.metric]
+        if self._score is None or gain(self._settings.metric, score, self._score) > self._settings.min_delta:
+            self._score, self._step = score, step
+        elif step - self._step >= self._settings.patience_steps:
+            self.stopped_at = step
 
     def on_evaluate(
         self,
@@ -75,11 +108,8 @@ class StopEarly(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Compare with the last improvement."""
-        score = metrics[self._settings.metric]
-        if self._score is None or self._sign * (self._score - score) > self._settings.min_delta:
-            self._score, self._step = score, state.global_step
-        elif state.global_step - self._step >= self._settings.patience_steps:
-            self.stopped_at = state.global_step
+        self._compare(state.global_step, metrics)
+        if self.stopped_at is not None:
             control.should_training_stop = True
 
 
@@ -92,6 +122,7 @@ class StopOnRequest(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint and the end."""
         if self._stop.asked:
+            control.should_log = True
             control.should_save = True
             control.should_training_stop = True
 

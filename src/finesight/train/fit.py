@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,13 @@ from finesight.errors import DataError, Interrupted
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Stage
+from finesight.recipe.train import Train
 from finesight.rundir import RunDir
 from finesight.runtime import StopRequest, progress, say
 from finesight.train.arguments import training_arguments
 from finesight.train.batches import PlannedSteps
-from finesight.train.callbacks import KeepBest, ShowProgress, StopEarly, StopOnRequest
-from finesight.train.checkpoints import Best, last_checkpoint, read_best, write_best
+from finesight.train.callbacks import KeepBest, ShowProgress, StopEarly, StopOnRequest, Validation
+from finesight.train.checkpoints import Best, last_checkpoint, read_best, step_of, write_best
 from finesight.train.losses import LossSums
 from finesight.train.step_plan import plan_steps
 from finesight.train.trainer import BranchTrainer
@@ -45,25 +45,15 @@ def fit(
     Goes on from the last complete checkpoint where an earlier start left one. Raises `Interrupted` when asked to
     stop, after saving a checkpoint.
     """
-    train, folder = stage.train, run.checkpoints(stage.name)
+    folder = run.checkpoints(stage.name)
     if (done := read_best(folder)) and done.finished:
         return finish(loaded, folder)
-    require_watched(watched)
     set_seed(run.recipe.seed)
-    steps = plan_steps(learned, train, run.recipe.seed)
-    eval_steps = train.eval_steps or max(1, math.ceil(len(steps) / 10))
-    keep_best = KeepBest(folder, train.early_stopping.metric if train.early_stopping else "eval_loss")
-    callbacks = [keep_best, StopOnRequest(stop)]
-    if train.early_stopping:
-        callbacks.append(StopEarly(train.early_stopping, keep_best.best))
-    arguments = training_arguments(
-        train,
-        output=folder,
-        steps=len(steps),
-        eval_steps=eval_steps,
-        save_steps=train.save_steps or eval_steps,
-        seed=run.recipe.seed,
-    )
+    steps = plan_steps(learned, stage.train, run.recipe.seed)
+    resumed = go_back(run, stage.name, len(steps))
+    past = [row for row in run.metrics() if row["stage"] == stage.name]
+    callbacks = make_callbacks(stage.train, folder, [row for row in past if row["kind"] == "validation"])
+    arguments = training_arguments(stage.train, output=folder, steps=len(steps), seed=run.recipe.seed)
 
     def validate() -> tuple[LossSums, dict[str, float]]:
         sums = validation_losses(loaded, watched, max_tokens=max_tokens, stop=StopRequest())
@@ -82,23 +72,40 @@ def fit(
                 rank=arguments.process_index,
                 ranks=arguments.world_size,
             ),
-            train=train,
+            train=stage.train,
             validate=validate,
             run=run,
             stage=stage.name,
-            steps_in_epoch=sum(len(context.branches) for context in learned) / train.global_batch_size,
-            callbacks=[*callbacks, ShowProgress(bar)],
+            steps_in_epoch=sum(len(context.branches) for context in learned) / stage.train.global_batch_size,
+            seconds_before=past[-1]["seconds"] if past else 0.0,
+            callbacks=[*callbacks, StopOnRequest(stop), ShowProgress(bar)],
         )
-
-        resumed = last_checkpoint(folder)
-        if resumed is not None:
-            step = int(resumed.name.rsplit("-", 1)[1])
-            run.drop_metrics_after(stage.name, step)
-            say(f"{stage.name}: going on from step {step} of {len(steps)}")
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        if not has_stopped(callbacks):
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if stop.asked:
         raise Interrupted(f"stopped at step {trainer.state.global_step} of {len(steps)} of stage {stage.name}")
     return finish(loaded, folder)
+
+
+def go_back(run: RunDir, stage: str, steps: int) -> Path | None:
+    """Return the last complete checkpoint, with the run folder as it was then; None where there is none."""
+    resumed = last_checkpoint(run.checkpoints(stage))
+    run.drop_metrics_after(stage, step_of(resumed) if resumed else 0)
+    if resumed:
+        say(f"{stage}: going on from step {step_of(resumed)} of {steps}")
+    return resumed
+
+
+def make_callbacks(train: Train, folder: Path, past: Sequence[Validation]) -> list[KeepBest | StopEarly]:
+    """Return what acts on validations, with what the `past` ones have taught it."""
+    stopping = train.early_stopping
+    keep_best = KeepBest(folder, stopping.metric if stopping else "eval_loss", train.save_total_limit, past)
+    return [keep_best, StopEarly(stopping, past)] if stopping else [keep_best]
+
+
+def has_stopped(callbacks: Sequence[KeepBest | StopEarly]) -> bool:
+    """Return whether an earlier start has already stopped early."""
+    return any(isinstance(callback, StopEarly) and callback.stopped_at is not None for callback in callbacks)
 
 
 def finish(loaded: Loaded, folder: Path) -> Best:

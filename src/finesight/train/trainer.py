@@ -24,6 +24,8 @@ from finesight.recipe.train import Train
 from finesight.rundir import RunDir
 from finesight.schema import PART_NAMES
 from finesight.train.batches import PlannedSteps, RowBatch, StepBatches
+from finesight.train.callbacks import scores_of
+from finesight.train.checkpoints import STAGING_FOLDER, written_whole
 from finesight.train.losses import LossSums
 from finesight.tune.weights import load_trained, save_trained
 
@@ -52,6 +54,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         run: RunDir,
         stage: str,
         steps_in_epoch: float,
+        seconds_before: float,
         callbacks: list[Any],
     ) -> None:
         # Trainer wants an eval_dataset to evaluate at all; `evaluate` below knows its own.
@@ -65,7 +68,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         self._steps_in_epoch = steps_in_epoch
         self._sums = LossSums()
         self._counts = {"tokens": 0, "examples": 0}
-        self._started = time.monotonic()
+        self._started = time.monotonic() - seconds_before
 
     # What a step is.
 
@@ -154,10 +157,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         sums, scores = self._validate()
         row = {**self._position("validation"), **sums.describe(), "scores": scores, "seconds": self._seconds()}
         self._run.append_metrics(row)
-        metrics = {
-            "eval_loss": sums.mean(role="train"),
-            **{f"eval_{name}": score for name, score in scores.items()},
-        }
+        metrics = scores_of(row)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -180,7 +180,15 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 2)
 
-    # What a checkpoint holds.
+    # What a checkpoint holds, and where it is written.
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(Path(self.args.output_dir) / STAGING_FOLDER)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint, whole or not at all: a full disk and a killed process leave none by half."""
+        with written_whole(Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write adapters and full parts: peft's own checkpoint would leave out the full parts without a word."""

@@ -55,6 +55,7 @@ def audit_parameters(
         "refusals": [
             *_refuse_ghosts(parameters, parts, described),
             *_refuse_misplaced_adapters(parameters, parts, reachable, tune),
+            *_refuse_missing_adapters(parameters, parts, tune),
             *_refuse_wrong_gradients(parameters, parts, reachable, tune),
         ],
     }
@@ -136,6 +137,19 @@ def _refuse_misplaced_adapters(
             refusals.append(
                 f"{part}: {_size(idle):,} adapter parameters where no gradient arrives (first: {idle[0].name})"
             )
+    return refusals
+
+
+def _refuse_missing_adapters(parameters: list[NamedParameter], parts: PartMap, tune: Tune) -> list[str]:
+    refusals = []
+    for part in PART_NAMES:
+        if isinstance(tune.of(part), Lora):
+            adapters = [p for p in parameters if p.is_adapter and parts.part_of(p.name) == part]
+            frozen = [p for p in adapters if not p.parameter.requires_grad]
+            if not adapters:
+                refusals.append(f"{part}: no adapter, though the recipe asks for lora")
+            if frozen:
+                refusals.append(f"{part}: {_size(frozen):,} adapter parameters are frozen (first: {frozen[0].name})")
     return refusals
 
 

@@ -99,7 +99,7 @@ def adapt(model: nn.Module, parts: PartMap, tune: Tune, reachable: frozenset[str
 def find_targets(model: nn.Module, parts: PartMap, part: PartName, spec: Lora, reachable: frozenset[str]) -> list[str]:
     """Return the full names of the linear layers of `part` that get an adapter.
 
-    Raises `UserError` when a name in the recipe fits no layer of the part.
+    Raises `UserError` when a name in the recipe fits no layer of the part, or no gradient reaches any of the layers.
     """
     linear = {name: weight for name, weight in _linear_layers(model) if parts.part_of(name) == part}
     heads = {name for name in linear if name.rsplit(".", 1)[-1] == "lm_head"}
@@ -114,7 +114,13 @@ def find_targets(model: nn.Module, parts: PartMap, part: PartName, spec: Lora, r
                 f"tune.{part}.target_modules: no linear layer of this part is called {', '.join(unknown)}",
                 hint=f"this part has {', '.join(there)}",
             )
-    return sorted(name for name in chosen if f"{name}.weight" in reachable)
+    targets = sorted(name for name in chosen if f"{name}.weight" in reachable)
+    if not targets:
+        raise UserError(
+            f"tune.{part}: no gradient reaches any of the layers that lora would adapt",
+            hint="name others in target_modules, or keep the part frozen",
+        )
+    return targets
 
 
 def merge_adapters(loaded: Loaded) -> None:

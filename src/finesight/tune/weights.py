@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from finesight.errors import ModelError
@@ -43,8 +44,10 @@ def save_parts(loaded: Loaded, folder: Path, parts: set[PartName] | frozenset[Pa
 def load_trained(loaded: Loaded, folder: Path) -> None:
     """Read back what `save_trained` wrote, in place. Adapters that the model has not yet are added.
 
-    Raises `ModelError` when the files do not fit the model.
+    Raises `ModelError` when the files are not there, are damaged, or do not fit the model.
     """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: the checkpoint is not there any more", hint="restore it, or run again")
     load_parts(loaded, folder)
     adapters = sorted(file.parent for file in (folder / ADAPTERS_FOLDER).glob("*/adapter_config.json"))
     for adapter in adapters:
@@ -55,7 +58,7 @@ def load_trained(loaded: Loaded, folder: Path) -> None:
             elif part not in loaded.model.peft_config:
                 loaded.model.load_adapter(adapter, adapter_name=part, is_trainable=True)
             else:
-                set_peft_model_state_dict(loaded.model, load_file(adapter / ADAPTER_FILE), adapter_name=part)
+                set_peft_model_state_dict(loaded.model, read_tensors(adapter / ADAPTER_FILE), adapter_name=part)
     if adapters:
         loaded.model.base_model.set_adapter([adapter.name for adapter in adapters])
     loaded.model.to(loaded.device)
@@ -67,7 +70,7 @@ def load_parts(loaded: Loaded, folder: Path) -> None:
         file = folder / PARTS_FOLDER / f"{part}.safetensors"
         if not file.exists():
             continue
-        stored = load_file(file)
+        stored = read_tensors(file)
         own = dict(_own_tensors(loaded, part))
         if stored.keys() != own.keys() or any(stored[name].shape != own[name].shape for name in stored):
             different = sorted(stored.keys() ^ own.keys())
@@ -79,6 +82,15 @@ def load_parts(loaded: Loaded, folder: Path) -> None:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(stored[name])
+
+
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file. Raises `ModelError` when it is damaged."""
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(file)
+    except SafetensorError as error:
+        raise ModelError(f"{file}: damaged ({error})", hint="restore it from a copy, or run again") from error
+    return tensors
 
 
 def _own_tensors(loaded: Loaded, part: PartName) -> Iterator[tuple[str, torch.Tensor]]:

@@ -15,7 +15,7 @@ def text_of(value: Any, what: str, where: str, faults: Faults) -> str | None:
     Nothing (null, NaN, blanks only) and what is no text are noted in `faults`, and give None.
     """
     if is_nothing(value):
-        faults.add(f"no {what}", where)
+        faults.add(f"no {what}", where, hint="fill these cells, or take the rows out of the file")
         return None
     if isinstance(value, list | dict):
         faults.add(f"{what} is {json_name(value)}, not text", where)

@@ -1,0 +1,86 @@
+"""Answers depend on the question and its context alone: not on batches, order, budget or neighbours."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from finesight.evaluate.engine import Engine
+from finesight.models.loaded import Loaded
+from finesight.schema import Example, Prediction
+
+
+@pytest.fixture(scope="module", params=["sdpa", "eager"])
+def loaded(request: pytest.FixtureRequest, make_model: Callable[..., Loaded]) -> Loaded:
+    """A model whose answers differ: freshly made ones answer one token over and over, whatever they are asked."""
+    loaded = make_model("siglip_vision_model", "llama", attn_implementation=request.param)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(std=2 / parameter.shape[-1] ** 0.5, generator=generator)
+    # Every eighth token ends an answer, so that some end early.
+    loaded.formatter.end_ids |= set(range(0, 340, 8))
+    return loaded
+
+
+def answers(
+    loaded: Loaded, examples: Sequence[Example], *, max_tokens: int = 4096, blank: bool = False, tokens: int = 6
+):  # type: ignore[no-untyped-def]
+    questions = [loaded.formatter.encode(example, answered=False) for example in examples]
+    engine = Engine(loaded, max_tokens=max_tokens, blank_images=blank)
+    predictions = [prediction for batch in engine.answer(questions, max_new_tokens=tokens) for prediction in batch]
+    by_id = {prediction.id: prediction for prediction in predictions}
+    assert len(by_id) == len(predictions) == len(examples)
+    return by_id
+
+
+@pytest.fixture
+def alone(loaded: Loaded, examples: tuple[Example, ...]) -> dict[str, Prediction]:
+    """Every question answered in a row of its own."""
+    return {example.id: answers(loaded, [example])[example.id] for example in examples}
+
+
+@pytest.mark.parametrize("max_tokens", [1, 40, 60, 90, 200, 4096])
+def test_answers_do_not_depend_on_the_token_budget(
+    loaded: Loaded, examples: tuple[Example, ...], alone: dict[str, Prediction], max_tokens: int
+) -> None:
+    assert answers(loaded, examples, max_tokens=max_tokens) == alone
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_answers_do_not_depend_on_order_or_company(
+    loaded: Loaded, examples: tuple[Example, ...], alone: dict[str, Prediction], seed: int
+) -> None:
+    company = random.Random(seed).sample(examples, 1 + seed % len(examples))
+    assert answers(loaded, company) == {example.id: alone[example.id] for example in company}
+
+
+def test_an_answer_is_cut_at_the_limit_and_says_so(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    longer, shorter = (answers(loaded, examples, tokens=tokens) for tokens in (6, 4))
+    ended = {name for name, prediction in shorter.items() if prediction.finish_reason == "stop"}
+    assert 0 < len(ended) < len(examples)
+    assert {name: longer[name] for name in ended} == {name: shorter[name] for name in ended}
+    assert all(longer[name].text != shorter[name].text for name in shorter.keys() - ended)
+
+
+def test_answers_differ_or_nothing_here_could_fail(alone: dict[str, Prediction]) -> None:
+    assert len({prediction.text for prediction in alone.values()}) == len(alone)
+
+
+def test_blank_images_answer_from_the_text_alone(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    red, green = examples[0], examples[3]
+    assert red.question == green.question
+    blank = answers(loaded, examples, blank=True)
+    assert blank[red.id].text == blank[green.id].text
+    assert answers(loaded, examples)[red.id] != blank[red.id]
+    assert blank["6"] == answers(loaded, examples)["6"], "a question without an image is not touched"
+
+
+def test_a_blank_image_is_what_the_encoder_takes_as_the_mean(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    blank = loaded.formatter.blank_pixels(2)
+    assert blank.shape == (2, *loaded.formatter.pixels(examples[0].images).shape[1:])
+    assert torch.count_nonzero(blank) == 0

@@ -1,0 +1,56 @@
+"""The command line inside this process, so that torch is imported once, and small data to run it on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from small_runs import Ended, Finesight, WriteRecipe, recipe_text
+
+
+@pytest.fixture
+def finesight(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Finesight:
+    """Runs the command line in this process."""
+    from finesight.cli.main import main
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["finesight", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capfd.readouterr()
+        return Ended(end.value.code or 0, told.out, told.err)
+
+    return call
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path) -> WriteRecipe:
+    """Writes the small recipe as `recipe.yaml`, with some sections replaced."""
+
+    def write(**sections: Any) -> Path:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(recipe_text(sections), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """A folder `data` with twelve pictures and two questions about each, in `train.json`."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = []
+    for number in range(12):
+        Image.new("RGB", (32, 32), (number * 20, 0, 255 - number * 20)).save(folder / f"{number}.png")
+        rows += [
+            {"image": f"{number}.png", "question": "Is it blue?", "answer": "yes" if number < 6 else "no"},
+            {"image": f"{number}.png", "question": "Which shade?", "answer": f"shade {number}"},
+        ]
+    (folder / "train.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
