@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finesight.data.images import FileImage, verify_images
+from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
 from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
 from finesight.evaluate.verdict import judge
@@ -25,8 +26,8 @@ from finesight.opening import (
 )
 from finesight.recipe.recipe import Recipe
 from finesight.report.page import write_report
-from finesight.rundir import RunDir
-from finesight.runtime import StopRequest, say
+from finesight.rundir import MEASURED, RunDir
+from finesight.runtime import StopRequest, require_one_process, say
 from finesight.schema import Example, Turn
 from finesight.train.checks.check import Check, describe_checks, require_passed
 from finesight.train.checks.parameters import check_parameters
@@ -39,6 +40,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
 
     What an earlier start of the run has finished is not done again.
     """
+    require_one_process()
     recipe = run.recipe
     sets, description, checks = read_sets(recipe, run.data_root)
     require_passed(checks)
@@ -90,7 +92,7 @@ def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequ
     run.save("data", {**description, "dropped": dropped})
     thumbnails = write_thumbnails(tasks, run)
     answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
-    answer("model")
+    answer(MEASURED)
     answer("blind", blank_images=True)
     guess_all(sets.train, tasks, run, thumbnails=thumbnails)
     run.save("scores", score_all(run, [task.task for task in tasks]))
@@ -117,11 +119,15 @@ def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:
 
 
 def ask_both(run: RunDir, image: Path, question: str, *, max_new_tokens: int = 64) -> dict[str, str]:
-    """Return a run's answers to a question about an image, before the tuning and after it."""
+    """Return a run's answers to a question about an image, before the tuning and after it.
+
+    The question is put as the recipe's first training source puts its own.
+    """
     picture = FileImage(path=image, name=str(image))
     turns = (Turn("user", question), Turn("assistant", "", learned=True))
     example = Example(id="ask", group="ask", images=(picture,), turns=turns, references=())
     verify_images([picture])
+    example = put_questions(example, run.recipe.data.train[0].prompt)
     loaded = open_untuned(run)
     before = answer_one(loaded, example, max_new_tokens=max_new_tokens)
     load_best(loaded, run)

@@ -17,6 +17,8 @@ from finesight.schema import Record
 
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
+MEASURED = "model"
+"""The predictor of a folder that `finesight evaluate` made: one model, measured and not tuned."""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from functools import cache
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from finesight.errors import Interrupted
+from finesight.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,15 @@ def follow(items: Iterable[Item], description: str, total: int) -> Iterator[Item
         for item in items:
             yield item
             bar.advance()
+
+
+def require_one_process() -> None:
+    """Raise `UserError` when a launcher has started several processes: they would write one run folder together."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            f"started as {os.environ['WORLD_SIZE']} processes, but a run is one process on one device so far",
+            hint="start it without torchrun or accelerate launch",
+        )
 
 
 class StopRequest:

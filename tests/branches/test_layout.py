@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from finesight.branches.contexts import batch_rows, divide_context, share_contexts
 from finesight.branches.layout import PADDING, PREFIX, lay_out
@@ -133,7 +137,7 @@ def test_dividing_a_context_loses_and_doubles_nothing(context: Encoded, max_toke
 @given(contexts(), st.integers(1, 40))
 def test_no_two_rows_of_a_context_would_fit_into_one(context: Encoded, max_tokens: int) -> None:
     rows = divide_context(context, max_tokens=max_tokens)
-    for row, following in zip(rows, rows[1:], strict=False):
+    for row, following in itertools.pairwise(rows):
         assert row.tokens + len(following.branches[0].ids) > max_tokens
 
 
@@ -146,19 +150,39 @@ def test_batching_rows_loses_and_doubles_nothing(rows: list[Encoded], max_tokens
         assert longest * len(batch) <= max_tokens or len(batch) == 1
 
 
+@dataclass(frozen=True)
+class Picture:
+    """An image that nobody opens."""
+
+    name: str
+
+    def open(self) -> Image.Image:
+        raise AssertionError("gathering decodes no image")
+
+    def content_hash(self) -> str:
+        return self.name
+
+
 @given(st.lists(contexts(), min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_gathering_questions_gives_each_context_once_with_all_its_questions(drawn: list[Encoded], random) -> None:  # type: ignore[no-untyped-def]
-    distinct = {context.prefix_ids.tobytes(): context for context in drawn}
-    singles = [context.with_branches((branch,)) for context in distinct.values() for branch in context.branches]
-    random.shuffle(singles)
+def test_gathering_questions_gives_each_context_once_with_all_its_questions(
+    drawn: list[Encoded], generator: Random
+) -> None:
+    shown = [Encoded(row.prefix_ids, (Picture(str(number)),), row.branches) for number, row in enumerate(drawn)]
+    singles = [context.with_branches((branch,)) for context in shown for branch in context.branches]
+    generator.shuffle(singles)
     gathered = share_contexts(singles)
-    assert len(gathered) == len(distinct)
-    assert [row.prefix_ids.tobytes() for row in gathered] == list(
-        dict.fromkeys(single.prefix_ids.tobytes() for single in singles)
-    )
+    assert [row.images for row in gathered] == list(dict.fromkeys(single.images for single in singles))
     for row in gathered:
-        own = distinct[row.prefix_ids.tobytes()]
+        (own,) = (context for context in shown if context.images == row.images)
         assert Counter(map(id, row.branches)) == Counter(map(id, own.branches))
+
+
+def test_questions_without_an_image_share_a_context_within_their_group_alone() -> None:
+    prefix, ids = np.array([1], dtype=np.int32), np.array([11], dtype=np.int32)
+    labels = np.array([UNLEARNED], dtype=np.int32)
+    asked = [replace(example(str(number)), group=group) for number, group in enumerate("aba")]
+    gathered = share_contexts(Encoded(prefix, (), (Branch(each, ids, labels),)) for each in asked)
+    assert [names([row]) for row in gathered] == [["0", "2"], ["1"]]
 
 
 def test_equal_prefixes_of_different_images_are_different_contexts(examples: tuple[Example, ...]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from small_runs import Ended, Finesight, WriteRecipe, recipe_text
+from small_runs import Ended, Finesight, WriteRecipe, recipe_text, write_questions
 
 
 @pytest.fixture
@@ -43,14 +41,4 @@ def write_recipe(tmp_path: Path) -> WriteRecipe:
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     """A folder `data` with twelve pictures and two questions about each, in `train.json`."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rows = []
-    for number in range(12):
-        Image.new("RGB", (32, 32), (number * 20, 0, 255 - number * 20)).save(folder / f"{number}.png")
-        rows += [
-            {"image": f"{number}.png", "question": "Is it blue?", "answer": "yes" if number < 6 else "no"},
-            {"image": f"{number}.png", "question": "Which shade?", "answer": f"shade {number}"},
-        ]
-    (folder / "train.json").write_text(json.dumps(rows), encoding="utf-8")
-    return folder
+    return write_questions(tmp_path / "data")

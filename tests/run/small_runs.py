@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 RECIPE: Mapping[str, Any] = {
     "name": "small",
@@ -84,6 +85,20 @@ def recipe_text(sections: Mapping[str, Any]) -> str:
     """Return the small recipe with some sections replaced; None takes a section out."""
     content = {**copy.deepcopy(dict(RECIPE)), **sections}
     return yaml.safe_dump({name: section for name, section in content.items() if section is not None}, sort_keys=False)
+
+
+def write_questions(folder: Path) -> Path:
+    """Write twelve pictures and two questions about each, in `train.json`; return the folder."""
+    folder.mkdir()
+    rows = []
+    for number in range(12):
+        Image.new("RGB", (32, 32), (number * 20, 0, 255 - number * 20)).save(folder / f"{number}.png")
+        rows += [
+            {"image": f"{number}.png", "question": "Is it blue?", "answer": "yes" if number < 6 else "no"},
+            {"image": f"{number}.png", "question": "Which shade?", "answer": f"shade {number}"},
+        ]
+    (folder / "train.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
 
 
 def whole(folder: Path, sections: Mapping[str, Any], *, max_tokens: int = 8192) -> Path:

@@ -81,11 +81,14 @@ def test_missing_and_corrupt_images_are_named_and_counted_at_once(
     (questions / "3.png").unlink()
     (questions / "5.png").write_bytes((questions / "5.png").read_bytes()[:40])
     (questions / "7.png").write_bytes(b"not a picture")
-    told = refused(finesight, write_recipe(data=FROM_QUESTIONS), "1.png", "3.png")
-    (questions / "1.png").write_bytes((questions / "0.png").read_bytes())
-    (questions / "3.png").write_bytes((questions / "0.png").read_bytes())
-    told += refused(finesight, write_recipe(data=FROM_QUESTIONS), "5.png", "7.png", "2 images cannot be used")
-    assert told.count("5.png") >= 1
+    missing = "image file missing: 4 rows (row 3: 1.png, row 4: 1.png, row 7: 3.png, row 8: 3.png)"
+    told = refused(finesight, write_recipe(data=FROM_QUESTIONS), missing, "image cannot be used: 2 ")
+    assert "5.png: " in told and "7.png: not an image" in told
+
+    for number in (1, 3):
+        (questions / f"{number}.png").write_bytes((questions / "0.png").read_bytes())
+    told = refused(finesight, write_recipe(data=FROM_QUESTIONS), "2 images cannot be used")
+    assert "5.png: " in told and "7.png: not an image" in told
 
 
 @pytest.mark.parametrize("content", ["[]", "", "\n \n"])

@@ -8,11 +8,14 @@ from finesight.models.encoded import Branch, Encoded
 
 
 def share_contexts(singles: Iterable[Encoded]) -> list[Encoded]:
-    """Return one context for all questions that have the same prefix and images, in order of first appearance."""
+    """Return one context for all questions that have the same prefix and images, in order of first appearance.
+
+    Questions without an image share one only within their group: a bos token is no context that would be worth it.
+    """
     gathered: dict[tuple[bytes, tuple[str, ...]], list[Encoded]] = {}
     for single in singles:
-        key = (single.prefix_ids.tobytes(), tuple(image.content_hash() for image in single.images))
-        gathered.setdefault(key, []).append(single)
+        shown = tuple(image.content_hash() for image in single.images) or (single.branches[0].example.group,)
+        gathered.setdefault((single.prefix_ids.tobytes(), shown), []).append(single)
     return [
         same[0].with_branches(tuple(branch for single in same for branch in single.branches))
         for same in gathered.values()

@@ -48,11 +48,14 @@ def run(
     The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
     no data.
     """
-    from finesight.rundir import RunDir
+    from finesight.errors import UserError
+    from finesight.rundir import MEASURED, RunDir
     from finesight.runtime import StopRequest
 
     if resume is not None:
         folder = RunDir.existing(resume)
+        if (resume / "evaluation" / MEASURED).exists():
+            raise UserError(f"{resume}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
     else:
         opened, root = open_recipe(recipe, set_, data_root)
         folder = RunDir.new(opened, output, root)

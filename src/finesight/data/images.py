@@ -126,6 +126,12 @@ def verify_images(sources: Iterable[ImageSource]) -> None:
 
     Raises one `DataError` that counts all missing and damaged images and names the first of them.
     """
+    if faults := find_unusable(sources):
+        raise DataError(_describe_faults(faults), hint="replace these files, or take their rows out of the data")
+
+
+def find_unusable(sources: Iterable[ImageSource]) -> list[tuple[str, str]]:
+    """Return name and fault of every image that is missing or does not decode completely; `verify_images` says how."""
     faults: list[tuple[str, str]] = []
     distinct: dict[str, ImageSource] = {}
     for source in dict.fromkeys(sources):
@@ -144,8 +150,7 @@ def verify_images(sources: Iterable[ImageSource]) -> None:
             else:
                 decoded.append(content_hash)
     remember_decoded(decoded)
-    if faults:
-        raise DataError(_describe_faults(faults), hint="replace these files, or take their rows out of the data")
+    return faults
 
 
 def hash_bytes(stored: bytes | memoryview) -> str:

@@ -64,8 +64,8 @@ def _on_held_out(task: Mapping[str, Any]) -> list[str]:
         score = _percent(task["scores"][over["from"]]["score"])
         above = "better than" if over["low"] > 0 else "no better than"
         sentences.append(
-            f"{task['name']}: {above} {_BASELINE_WORDS[over['from']]}, which gives {score} "
-            f"({_points_with_interval(over)} over it)."
+            f"{task['name']}: {above} {_BASELINE_WORDS[over['from']]}, which gives {score}: "
+            f"{_points_with_interval(over)} over it."
         )
     return sentences
 

@@ -18,7 +18,7 @@ from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
-from finesight.models.quantize import quantization_arguments
+from finesight.models.quantize import keep_differentiable, quantization_arguments
 from finesight.models.tokenizers import IMAGE_TOKEN, first_line, load_tokenizer
 from finesight.models.weights import load_weights
 from finesight.recipe.model import LlavaModel, Loading
@@ -44,6 +44,8 @@ def load_llava(spec: LlavaModel, *, data_root: Path, dtype: torch.dtype) -> Load
         attn_implementation=spec.attn_implementation,
         **quantization_arguments(spec.quantization),
     )
+    if spec.quantization != "none":
+        keep_differentiable(model)
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)
     tokenizer = load_tokenizer(location.name_or_path, location.revision)

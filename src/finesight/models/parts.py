@@ -59,6 +59,11 @@ def bare_parameters(model: nn.Module) -> Iterator[NamedParameter]:
         yield NamedParameter(bare_name(name), parameter, is_adapter=any(mark in name for mark in _ADAPTER_MARKS))
 
 
+def is_4_bit(parameter: nn.Parameter) -> bool:
+    """Return whether a parameter holds packed 4-bit weights, which are bytes and no numbers."""
+    return not parameter.is_floating_point()
+
+
 def bare_name(name: str) -> str:
     """Return the name that a parameter or module has in the model before peft wrapped it."""
     return name.removeprefix(_PEFT_PREFIX).replace(".base_layer.", ".")

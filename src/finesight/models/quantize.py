@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from finesight.errors import UserError
 from finesight.recipe.model import Quantization
@@ -37,3 +38,16 @@ def quantization_arguments(quantization: Literal["none"] | Quantization) -> dict
             llm_int8_skip_modules=list(UNQUANTIZED_MODULES),
         )
     }
+
+
+def keep_differentiable(model: nn.Module) -> None:
+    """Switch off, in every 4-bit layer, the bfloat16 kernel that bitsandbytes changes to when it answers on a CPU.
+
+    It has no backward pass, and a layer that has once answered with it never changes back: after the evaluation
+    before training, no gradient would come through.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False

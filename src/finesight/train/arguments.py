@@ -17,7 +17,7 @@ VALIDATIONS = 10
 def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> TrainingArguments:
     """Return the arguments of a run of `steps` optimizer steps, each of which is one item of the data set."""
     eval_steps = train.eval_steps or math.ceil(steps / VALIDATIONS)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(output),
         max_steps=steps,
         per_device_train_batch_size=1,
@@ -50,3 +50,7 @@ def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> 
         report_to="none",
         disable_tqdm=True,
     )
+    if arguments.n_gpu > 1:
+        # Trainer would wrap the model in DataParallel, which takes no planned steps.
+        arguments._n_gpu = 1
+    return arguments

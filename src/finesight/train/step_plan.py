@@ -6,11 +6,10 @@ the machine: how a step is dealt into rows and onto ranks changes neither its lo
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from finesight.branches.contexts import batch_rows, divide_context
 from finesight.errors import UserError
@@ -21,19 +20,12 @@ Step = tuple[Encoded, ...]
 """The contexts of one optimizer step, each with the branches that this step learns from."""
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Some branches of one context, by their numbers."""
-
-    context: int
-    branches: tuple[int, ...]
-
-
 def plan_steps(contexts: Sequence[Encoded], train: Train, seed: int) -> list[Step]:
     """Return the steps of a whole run.
 
     Each epoch shuffles contexts and, within a context, questions; a step that an epoch cannot fill is filled from the
-    next, so that each holds exactly `global_batch_size` examples. Raises `UserError` when the contexts are too few.
+    next, so that each holds exactly `global_batch_size` examples, none of them twice. Raises `UserError` when the
+    contexts are too few.
     """
     examples = sum(len(context.branches) for context in contexts)
     at_once = sum(min(len(context.branches), train.max_branches_per_context) for context in contexts)
@@ -44,9 +36,10 @@ def plan_steps(contexts: Sequence[Encoded], train: Train, seed: int) -> list[Ste
             hint="lower train.global_batch_size, or raise train.max_branches_per_context",
         )
     count = train.max_steps or math.ceil(examples * train.num_train_epochs / train.global_batch_size)
-    chunks = _endless_chunks(contexts, train.max_branches_per_context, random.Random(seed))
-    dealt = _deal(chunks, count, train.global_batch_size, train.max_branches_per_context)
-    return [tuple(_take(contexts, chunk) for chunk in step) for step in dealt]
+    generator = random.Random(seed)
+    most = train.max_branches_per_context
+    questions = [_Questions(len(context.branches), most, generator) for context in contexts]
+    return [_take(contexts, step) for step in _deal(questions, count, train.global_batch_size, most)]
 
 
 def deal_rows(step: Step, *, max_tokens: int, ranks: int) -> list[list[list[Encoded]]]:
@@ -61,49 +54,69 @@ def deal_rows(step: Step, *, max_tokens: int, ranks: int) -> list[list[list[Enco
     return [batch_rows(share, max_tokens=max_tokens) for share in shares]
 
 
-def _endless_chunks(contexts: Sequence[Encoded], most: int, generator: random.Random) -> Iterator[Chunk]:
-    """Yield chunks of at most `most` branches of a context, epoch after epoch, each in a new order."""
-    while True:
-        epoch: list[Chunk] = []
-        for index, context in enumerate(contexts):
-            order = generator.sample(range(len(context.branches)), len(context.branches))
-            epoch.extend(Chunk(index, tuple(order[start : start + most])) for start in range(0, len(order), most))
-        generator.shuffle(epoch)
-        yield from epoch
+class _Questions:
+    """The questions of one context, epoch after epoch, each epoch in a new order and in chunks of at most `most`."""
+
+    def __init__(self, count: int, most: int, generator: random.Random) -> None:
+        self.count = count
+        self._most = most
+        self._generator = generator
+        self._epoch = -1
+        self._waiting: list[int] = []
+        self._open_chunk()
+
+    def _open_chunk(self) -> None:
+        if not self._waiting:
+            self._epoch += 1
+            self._waiting = self._generator.sample(range(self.count), self.count)
+        self._left = min(self._most, len(self._waiting))
+        asked = self.count - len(self._waiting)
+        # At random within the chunk's own stretch of the epoch: so a context's chunks are spread over the whole of it.
+        self.due = self._epoch + (asked + self._generator.random() * self._left) / self.count
+        """When the chunk's turn comes, in epochs."""
+
+    def take(self, room: int, given: Sequence[int]) -> list[int]:
+        """Return at most `room` questions of the chunk, none of those that the step was given before."""
+        taken: list[int] = []
+        skipped: list[int] = []
+        while self._waiting and len(taken) < min(room, self._left):
+            number = self._waiting.pop()
+            (skipped if number in given else taken).append(number)
+        self._waiting.extend(reversed(skipped))
+        self._left -= len(taken)
+        if not self._left:
+            self._open_chunk()
+        return taken
 
 
-def _deal(chunks: Iterator[Chunk], count: int, size: int, most: int) -> Iterator[list[Chunk]]:
-    """Yield `count` steps of exactly `size` branches, none with more than `most` of one context.
+def _deal(questions: Sequence[_Questions], count: int, size: int, most: int) -> Iterator[dict[int, list[int]]]:
+    """Yield `count` steps of exactly `size` questions, by context, at most `most` of each.
 
-    What does not fit a step waits for the next, in order, so no example is passed over.
+    The chunk that is due first goes first; a context that has given a step what it may waits for the next.
     """
-    waiting: deque[Chunk] = deque()
+    queue = [(own.due, context) for context, own in enumerate(questions)]
+    heapq.heapify(queue)
     for _ in range(count):
-        step: list[Chunk] = []
-        used: dict[int, int] = {}
+        step: dict[int, list[int]] = {}
+        done: list[int] = []
         room = size
-        later: deque[Chunk] = deque()
         while room:
-            chunk = waiting.popleft() if waiting else next(chunks)
-            fits = min(room, most - used.get(chunk.context, 0), len(chunk.branches))
-            if fits:
-                step.append(Chunk(chunk.context, chunk.branches[:fits]))
-                used[chunk.context] = used.get(chunk.context, 0) + fits
-                room -= fits
-            if fits < len(chunk.branches):
-                later.append(Chunk(chunk.context, chunk.branches[fits:]))
-        waiting.extendleft(reversed(later))
-        yield _join(step)
+            _, context = heapq.heappop(queue)
+            own, given = questions[context], step.setdefault(context, [])
+            taken = own.take(min(room, most - len(given)), given)
+            given += taken
+            room -= len(taken)
+            if len(given) < min(most, own.count):
+                heapq.heappush(queue, (own.due, context))
+            else:
+                done.append(context)
+        for context in done:
+            heapq.heappush(queue, (questions[context].due, context))
+        yield step
 
 
-def _join(step: Sequence[Chunk]) -> list[Chunk]:
-    """Return the step with the chunks of one context joined: they share a row."""
-    joined: dict[int, tuple[int, ...]] = {}
-    for chunk in step:
-        joined[chunk.context] = joined.get(chunk.context, ()) + chunk.branches
-    return [Chunk(context, branches) for context, branches in joined.items()]
-
-
-def _take(contexts: Sequence[Encoded], chunk: Chunk) -> Encoded:
-    context = contexts[chunk.context]
-    return context.with_branches(tuple(context.branches[number] for number in chunk.branches))
+def _take(contexts: Sequence[Encoded], step: dict[int, list[int]]) -> Step:
+    return tuple(
+        contexts[context].with_branches(tuple(contexts[context].branches[number] for number in numbers))
+        for context, numbers in step.items()
+    )

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from finesight.errors import UserError
 from finesight.models.loaded import Loaded
-from finesight.models.parts import PartMap, bare_name, bare_parameters
+from finesight.models.parts import PartMap, bare_name, bare_parameters, is_4_bit
 from finesight.models.reach import reachable_parameters
 from finesight.recipe.recipe import Stage
 from finesight.recipe.train import Train
@@ -124,8 +124,16 @@ def find_targets(model: nn.Module, parts: PartMap, part: PartName, spec: Lora, r
 
 
 def merge_adapters(loaded: Loaded) -> None:
-    """Merge adapters into the weights they sit on, so that a further stage builds on them."""
+    """Merge adapters into the weights they sit on, so that a further stage builds on them.
+
+    Raises `UserError` for 4-bit weights: what is merged would be rounded to 4 bits, and much of it lost.
+    """
     if isinstance(loaded.model, PeftModel):
+        if any(is_4_bit(parameter) for parameter in loaded.model.parameters()):
+            raise UserError(
+                "adapters cannot be merged into 4-bit weights without losing what they learned",
+                hint="tune in one stage, or set model.quantization: none",
+            )
         for parameter in bare_parameters(loaded.model):
             part = loaded.parts.part_of(parameter.name)
             if parameter.is_adapter and part is not None:
@@ -141,7 +149,7 @@ def _linear_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _require_trainable(parameter: nn.Parameter, name: str) -> None:
-    if not parameter.is_floating_point():
+    if is_4_bit(parameter):
         raise UserError(
             f"{name} is quantised and cannot be trained in full",
             hint="tune this part by lora, or set model.quantization: none",

@@ -58,10 +58,21 @@ def load_trained(loaded: Loaded, folder: Path) -> None:
             elif part not in loaded.model.peft_config:
                 loaded.model.load_adapter(adapter, adapter_name=part, is_trainable=True)
             else:
-                set_peft_model_state_dict(loaded.model, read_tensors(adapter / ADAPTER_FILE), adapter_name=part)
+                _read_adapter(loaded.model, adapter)
     if adapters:
         loaded.model.base_model.set_adapter([adapter.name for adapter in adapters])
     loaded.model.to(loaded.device)
+
+
+def _read_adapter(model: PeftModel, adapter: Path) -> None:
+    """Read an adapter into the one of that name that the model has."""
+    try:
+        set_peft_model_state_dict(model, read_tensors(adapter / ADAPTER_FILE), adapter_name=adapter.name)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{adapter}: the adapter does not fit the {adapter.name} part as the recipe tunes it",
+            hint="the run folder belongs to another model, or the recipe was changed since",
+        ) from error
 
 
 def load_parts(loaded: Loaded, folder: Path) -> None:

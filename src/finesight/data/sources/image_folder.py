@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finesight.data.image_cache import hash_files
-from finesight.data.images import FileImage
+from finesight.data.images import FileImage, find_unusable
 from finesight.data.sources.faults import Faults, missing_file
 from finesight.data.sources.json_rows import Row
 
@@ -82,7 +82,8 @@ def find_images(
 ) -> dict[str, FileImage]:
     """Return an image, with its content hash, for each of the `names` that the rows give; each file is read once.
 
-    Names whose file is missing are noted in `faults`. Raises `DataError` when the folder is missing.
+    Names whose file is missing are noted in `faults`, and then damaged files too. Raises `DataError` when the folder is
+    missing.
     """
     if not any(names):
         return {}
@@ -94,4 +95,9 @@ def find_images(
         if (path := searched.find(name, row.where, faults))
     }
     hashes = hash_files(paths.values())
-    return {name: FileImage(path, name, hashes[path]) for name, path in paths.items()}
+    images = {name: FileImage(path, name, hashes[path]) for name, path in paths.items()}
+    if any(name not in images for row_names in names for name in row_names):
+        # The data are refused: whoever mends the missing files should hear of the damaged ones now, not after.
+        for name, reason in find_unusable(images.values()):
+            faults.add("image cannot be used", f"{name}: {reason}")
+    return images

@@ -1,0 +1,40 @@
+"""A checkpoint's name is a folder below the data root, or a name on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finesight.errors import ModelError
+from finesight.models.location import Location, locate
+
+
+def test_a_name_of_two_words_is_on_the_hub(tmp_path: Path) -> None:
+    assert locate("someone/some-model", "v2", tmp_path) == Location("someone/some-model", "v2", is_folder=False)
+
+
+def test_a_folder_below_the_data_root_goes_before_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "someone" / "some-model").mkdir(parents=True)
+    found = locate("someone/some-model", "v2", tmp_path)
+    assert found == Location(str(tmp_path / "someone" / "some-model"), None, is_folder=True)
+
+
+def test_a_full_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert locate(str(tmp_path), None, Path("elsewhere")).name_or_path == str(tmp_path)
+
+
+def test_what_can_only_be_a_path_is_never_asked_of_the_hub(tmp_path: Path) -> None:
+    for name in ("./a/b", "a", "a/b/c", "/a/b", "~/a"):
+        with pytest.raises(ModelError, match="no such checkpoint folder"):
+            locate(name, None, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_of_either_kind_count(name: str, tmp_path: Path) -> None:
+    location = locate(str(tmp_path), None, tmp_path)
+    (tmp_path / "config.json").touch()
+    with pytest.raises(ModelError, match="no weights"):
+        location.require_weights()
+    (tmp_path / name).touch()
+    location.require_weights()
