@@ -40,7 +40,7 @@ def file_tree() -> str:
         path = PACKAGE / name
         if path.is_dir():
             lines.append(f"  {name}/")
-            lines += [f"    {str(file.relative_to(path)):<28}{phrase(file)}" for file in files_below(path)]
+            lines += [f"    {file.relative_to(path)!s:<28}{phrase(file)}" for file in files_below(path)]
         elif phrase(path):
             lines.append(f"  {name:<30}{phrase(path)}")
     return "\n".join([*lines, "```"])

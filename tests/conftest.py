@@ -95,6 +95,21 @@ def make_model(make_spec: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def enliven() -> Callable[[Any], Any]:
+    """Gives a model weights whose answers differ: freshly made ones answer one token, whatever they are asked."""
+
+    def give(loaded: Any) -> Any:
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in loaded.model.parameters():
+                if parameter.ndim >= 2:
+                    parameter.normal_(std=2 / parameter.shape[-1] ** 0.5, generator=generator)
+        return loaded
+
+    return give
+
+
+@pytest.fixture(scope="session")
 def examples() -> tuple[Any, ...]:
     """Seven questions about three pictures, one of them a conversation, one without a picture."""
     from finesight.schema import Example, Turn

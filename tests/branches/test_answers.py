@@ -14,14 +14,10 @@ from finesight.schema import Example, Prediction
 
 
 @pytest.fixture(scope="module", params=["sdpa", "eager"])
-def loaded(request: pytest.FixtureRequest, make_model: Callable[..., Loaded]) -> Loaded:
-    """A model whose answers differ: freshly made ones answer one token over and over, whatever they are asked."""
-    loaded = make_model("siglip_vision_model", "llama", attn_implementation=request.param)
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in loaded.model.parameters():
-            if parameter.ndim >= 2:
-                parameter.normal_(std=2 / parameter.shape[-1] ** 0.5, generator=generator)
+def loaded(
+    request: pytest.FixtureRequest, make_model: Callable[..., Loaded], enliven: Callable[[Loaded], Loaded]
+) -> Loaded:
+    loaded = enliven(make_model("siglip_vision_model", "llama", attn_implementation=request.param))
     # Every eighth token ends an answer, so that some end early.
     loaded.formatter.end_ids |= set(range(0, 340, 8))
     return loaded

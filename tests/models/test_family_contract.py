@@ -37,9 +37,11 @@ MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"),
 
 
 @pytest.fixture(scope="module", params=list(itertools.product(FAMILIES, ATTENTION)), ids=str)
-def loaded(request: pytest.FixtureRequest, make_model: Callable[..., Loaded]) -> Loaded:
+def loaded(
+    request: pytest.FixtureRequest, make_model: Callable[..., Loaded], enliven: Callable[[Loaded], Loaded]
+) -> Loaded:
     (vision, language), attention = request.param
-    return make_model(vision, language, attn_implementation=attention)
+    return enliven(make_model(vision, language, attn_implementation=attention))
 
 
 def encode(loaded: Loaded, examples: Sequence[Example], *, answered: bool = True) -> list[Encoded]:
@@ -169,6 +171,7 @@ def test_cached_answers_equal_uncached_generation(loaded: Loaded, examples: tupl
         branch.example.id: answer
         for branch, answer in zip(branches, itertools.chain.from_iterable(answers), strict=True)
     }
+    assert len({answer.ids for answer in by_id.values()}) > 3, "answers that are all alike prove little"
     for single in questions:
         (branch,) = single.branches
         generated = generate_uncached(loaded, single, max_new_tokens=8)

@@ -110,5 +110,14 @@ class AssembledModel(Loading):
     vision_feature_select_strategy: Literal["default", "full"] | None = None
     """`default` drops the first feature (CLIP's class token), `full` keeps all. Default: what the encoder needs."""
 
+    @model_validator(mode="after")
+    def _tokenizer_fits_language(self) -> AssembledModel:
+        if self.tokenizer.vocab_size is not None and self.language.name_or_path is not None:
+            raise ValueError(
+                "tokenizer.vocab_size learns a new tokenizer, but language.name_or_path brings embeddings of its own "
+                "tokens; leave out one of them"
+            )
+        return self
+
 
 Model = Annotated[LlavaModel | AssembledModel, Field(discriminator="kind")]
