@@ -43,7 +43,8 @@ def make(checkout: Path, target: str, python: str) -> subprocess.CompletedProces
     stand_in.write_text(python, encoding="utf-8")
     stand_in.chmod(0o755)
     # `make test` runs this test, and would pass its own flags on.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
+    ours = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         ["make", target, f"PYTHON={stand_in}"],
         cwd=checkout, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
