@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -70,4 +71,6 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
+    # Where it is installed, it advises at every import, whether or not the run quantises anything.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     build()(prog_name="finesight")
