@@ -25,6 +25,7 @@ from finesight.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "finesight"
+WIDTH = 30
 TREE_MARKS = ("<!-- tree -->", "<!-- end of tree -->")
 FLOORS = (
     "cli", "run.py", "opening.py", "report", "train", "tune", "evaluate", "branches", "models", "data", "recipe",
@@ -40,9 +41,9 @@ def file_tree() -> str:
         path = PACKAGE / name
         if path.is_dir():
             lines.append(f"  {name}/")
-            lines += [f"    {file.relative_to(path)!s:<28}{phrase(file)}" for file in files_below(path)]
+            lines += [f"    {file.relative_to(path)!s:<{WIDTH}}{phrase(file)}" for file in files_below(path)]
         elif phrase(path):
-            lines.append(f"  {name:<30}{phrase(path)}")
+            lines.append(f"  {name:<{WIDTH + 2}}{phrase(path)}")
     return "\n".join([*lines, "```"])
 
 
@@ -55,9 +56,10 @@ def phrase(path: Path) -> str:
     """Return the first sentence of a file's docstring or leading comment."""
     text = path.read_text("utf-8")
     if path.suffix == ".yaml":
-        return text.splitlines()[0].removeprefix("# ")
-    docstring = ast.get_docstring(ast.parse(text)) or ""
-    first = " ".join(docstring.split("\n\n")[0].split())
+        first = text.splitlines()[0].removeprefix("# ")
+    else:
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        first = " ".join(docstring.split("\n\n")[0].split())
     return first.split(". ")[0].removesuffix(".")
 
 
