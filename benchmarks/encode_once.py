@@ -237,8 +237,8 @@ def main() -> None:
     """Print the tables and draw the curve."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--plot", type=Path, default=Path("docs/encode_once.png"), help="where to draw the curve")
-    arguments.add_argument("--without-tables", action="store_true")
-    arguments.add_argument("--without-curve", action="store_true")
+    arguments.add_argument("--without-tables", action="store_true", help="draw the curve alone")
+    arguments.add_argument("--without-curve", action="store_true", help="print the tables alone")
     options = arguments.parse_args()
     logging.set_verbosity_error()
     if not options.without_tables:
