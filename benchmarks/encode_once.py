@@ -1,6 +1,6 @@
 """What encoding a context once is worth: training steps and answers, against plain transformers, in one process.
 
-    python benchmarks/encode_once.py                   # the tables, then the plot: about 12 minutes on two cores
+    python benchmarks/encode_once.py                   # the tables, then the plot: about 15 minutes on two cores
     python benchmarks/encode_once.py --without-curve   # the tables alone, about 6
 
 All contenders see the same examples with the same weights, interleaved; the best of three is taken. A contender whose

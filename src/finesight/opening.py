@@ -28,7 +28,7 @@ from finesight.schema import Example, Sets
 from finesight.train.checkpoints import read_best
 from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
-from finesight.train.checks.model import check_answer_lengths, check_model
+from finesight.train.checks.model import check_answer_lengths, check_model, check_precision
 from finesight.train.checks.steps import check_steps
 from finesight.train.fit import require_watched
 from finesight.tune.weights import load_parts, load_trained, save_parts
@@ -187,14 +187,16 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     require_watched(tokens.watched)
     checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
-    return [*checks, *(check_steps(stage, tokens.learned, recipe.seed) for stage in recipe.each_stage())]
+    for stage in recipe.each_stage():
+        checks += [check_precision(loaded, stage), check_steps(stage, tokens.learned, recipe.seed)]
+    return checks
 
 
 def write_thumbnails(tasks: Sequence[TokenizedTask], run: RunDir) -> Mapping[str, str]:
-    """Return small copies of the tasks' images, made where they are not there yet, by the image's name."""
-    images = {image.name: image for task in tasks for example in task.task.examples for image in example.images[:1]}
-    chosen = list(images.items())[:MOST_THUMBNAILS]
+    """Return small copies of the tasks' images, made where they are not there yet, by the image's content hash."""
+    shown = (image for task in tasks for example in task.task.examples for image in example.images[:1])
+    chosen = list({image.content_hash(): image for image in shown}.items())[:MOST_THUMBNAILS]
     return {
-        name: f"thumbs/{write_thumbnail(image, run.path / 'thumbs')}"
-        for name, image in follow(chosen, "making thumbnails", len(chosen))
+        content_hash: f"thumbs/{write_thumbnail(image, run.path / 'thumbs')}"
+        for content_hash, image in follow(chosen, "making thumbnails", len(chosen))
     }

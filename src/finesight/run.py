@@ -47,6 +47,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     loaded = open_model(recipe, run.data_root, sets, run.model_folder)
     tokens = tokenize(loaded, sets, recipe)
     checks += check_tokens(loaded, recipe, tokens)
+    checks += map(check_parameters, count_parameters(recipe, run.data_root)["stages"])
     require_passed(checks)
 
     # Nothing is written before this line: a recipe that cannot work leaves no folder behind.
@@ -85,7 +86,11 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
 def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     """Measure a model on the tasks of a run folder's recipe, beside its baselines."""
     recipe = run.recipe
-    sets, description, _ = read_sets(recipe, run.data_root)
+    sets, description, checks = read_sets(recipe, run.data_root)
+    for check in checks:
+        if check.name == "leaks" and check.status != "pass":
+            # No failure here: whether this model has learned from the recipe's training set is not known.
+            say(f"warning: {check.message}")
     tasks, dropped = tokenize_tasks(loaded, sets, recipe)
     stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))

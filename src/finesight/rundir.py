@@ -113,6 +113,11 @@ class RunDir:
         """Whether the folder is there, so that the run can be resumed."""
         return (self.path / RECIPE_FILE).exists()
 
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether `finesight evaluate` made the folder: it holds no training and no verdict."""
+        return (self.path / "evaluation" / MEASURED).exists()
+
     @classmethod
     def existing(cls, path: Path) -> RunDir:
         """Open a folder that a run has made. Raises `UserError` when it is none."""

@@ -14,6 +14,8 @@ PART_NAMES: tuple[PartName, ...] = ("vision", "projector", "language")
 
 Role = Literal["train", "replay", "held_out", "forgetting", "memorization"]
 """Why an example is used. `train` and `replay` are learned from; the others are measured on."""
+MeasuredRole = Literal["held_out", "forgetting", "memorization"]
+"""Why a task is measured."""
 
 
 class ImageSource(Protocol):
@@ -50,7 +52,7 @@ class Example:
     id: str
     """Unique within its set."""
     group: str
-    """What is never divided between sets: the image's content hash, the document, the row."""
+    """What is never divided between sets: the image's content hash, the document, the question alone."""
     images: tuple[ImageSource, ...]
     turns: tuple[Turn, ...]
     """Ends with an assistant turn: the answer that is learned, or that a prediction replaces."""

@@ -76,6 +76,30 @@ def test_text_without_image_leaks_too(root: Path) -> None:
     assert leak["kind"] == "same question and answer, no image"
 
 
+def test_a_patient_in_two_sources_leaks_though_no_image_does(root: Path) -> None:
+    columns = {"columns": {"group": "patient"}}
+    write_json(root / "train.json", [{**row, "patient": f"p{place // 4}"} for place, row in enumerate(vqa_rows(10))])
+    write_json(root / "test.json", [{**row, "patient": "p0"} for row in vqa_rows(3, first=12)])
+    data = {"train": [vqa_source("train.json", **columns)], "test": [vqa_source("test.json", **columns)]}
+    other = {"name": "general", "role": "forgetting", **vqa_source("other.json", **columns)}
+    write_json(root / "other.json", [{**row, "patient": "p0"} for row in vqa_rows(2, first=16)])
+    _, told = read_all(recipe(data, [{"name": "held_out", "from": "test"}, other]), root)
+    assert told["leaks"] == [
+        {
+            "evaluation_set": "test", "learned_set": "train and validation", "kind": "same group",
+            "groups": 1, "examples": 6, "first": ["p0"],
+        }
+    ]  # fmt: skip
+
+
+def test_text_that_stands_twice_is_never_divided(root: Path) -> None:
+    rows = [{"image": None, "question": f"What is {number // 3}?", "answer": "4"} for number in range(90)]
+    write_json(root / "train.json", rows)
+    sets, told = read_all(recipe({"train": [vqa_source("train.json")]}), root)
+    assert told["leaks"] == []
+    assert sets.test and sets.validation
+
+
 def test_the_published_split_of_vqa_rad_leaks(vqa_rad: Path) -> None:
     _, data = read_all(recipe({"train": [rad("trainset")], "test": [rad("testset")]}), vqa_rad)
     counted = {leak["kind"]: (leak["groups"], leak["examples"]) for leak in data["leaks"]}

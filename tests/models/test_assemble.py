@@ -94,6 +94,16 @@ def test_parts_saved_in_different_formats_become_one(tmp_path: Path, examples: t
     assert torch.isfinite(logits_of(load(assembled("vision", "language"), tmp_path), examples[0])).all()
 
 
+def test_in_bfloat16_positions_are_those_of_the_saved_model(tmp_path: Path) -> None:
+    save_vision(tmp_path / "vision", "clip_vision_model")
+    save_language(tmp_path / "language", "llama", make_tokenizer())
+    loaded = load(assembled("vision", "language", dtype="bfloat16"), tmp_path)
+    again = load_folder(save_folder(loaded, tmp_path / "llava"), dtype="bfloat16")
+    turned, expected = (each.model.get_buffer("model.language_model.rotary_emb.inv_freq") for each in (loaded, again))
+    assert turned.dtype == torch.float32
+    assert torch.equal(turned, expected)
+
+
 @pytest.mark.parametrize("part", ["vision", "language"])
 def test_a_part_with_a_missing_tensor_is_refused(part: str, tmp_path: Path) -> None:
     save_vision(tmp_path / "vision", "clip_vision_model")

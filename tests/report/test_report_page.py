@@ -192,6 +192,17 @@ def test_no_better_than_guessing_is_said_beside_the_gain(tmp_path: Path) -> None
     assert "the tuned model does not show that it uses the image" in text
 
 
+def test_groups_of_several_images_are_not_called_images(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    verdict = run.load("verdict")
+    for task in verdict["tasks"]:
+        task["groups"] = 5
+    run.save("verdict", verdict)
+    text = read(write_report(run)).text
+    assert "120 questions in 5 groups" in text
+    assert "about 5 images" not in text
+
+
 def test_a_thumbnail_outside_the_run_folder_is_not_shown(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (tmp_path / "private.jpg").write_bytes(b"private")

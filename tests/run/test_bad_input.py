@@ -34,6 +34,18 @@ def refused(finesight: Finesight, recipe: Path, *told: str, code: int = 2) -> st
     return ended.stderr
 
 
+def test_a_layer_that_a_later_stage_would_look_for_in_vain(finesight: Finesight, write_recipe: WriteRecipe) -> None:
+    misspelt = {"method": "lora", "target_modules": ["q_porj"]}
+    stages = [{"name": "first", "tune": {"projector": "full"}}, {"name": "second", "tune": {"language": misspelt}}]
+    recipe = write_recipe(tune=None, train=None, stages=stages)
+    refused(finesight, recipe, "tune.language.target_modules: no linear layer of this part is called q_porj")
+
+
+def test_weights_in_float16_are_not_tuned_in_full(finesight: Finesight, write_recipe: WriteRecipe) -> None:
+    recipe = write_recipe(model={**RECIPE["model"], "dtype": "float16"})
+    refused(finesight, recipe, "precision of tune: vision, projector, language would be tuned in full", code=1)
+
+
 def edit_rows(data: Path, number: int, **cells: object) -> None:
     file = data / "train.json"
     rows = json.loads(file.read_text(encoding="utf-8"))
@@ -53,6 +65,27 @@ def edit_rows(data: Path, number: int, **cells: object) -> None:
         (
             {"train": {"early_stopping": {"patience_steps": 5, "metric": "eval_watched"}}},
             "early_stopping.metric is eval_watched, but a validation gives eval_loss",
+        ),
+        (
+            {"data": {"train": [{"kind": "scenes", "role": "held_out"}]}},
+            "a source's role is train or replay, and not held_out",
+        ),
+        (
+            {"evaluate": [{"name": "held_out", "from": "test", "role": "replay"}]},
+            "evaluate.0.role: must be `held_out`, `forgetting` or `memorization`, not `replay`",
+        ),
+        (
+            {"model": {**LLAVA, "quantization": {}}, "tune": {"language": "full"}},
+            "4-bit weights cannot be tuned in full",
+        ),
+        (
+            {
+                "model": {**LLAVA, "quantization": {}},
+                "tune": None,
+                "train": None,
+                "stages": [{"name": name, "tune": {"language": {"method": "lora"}}} for name in ("first", "second")],
+            },
+            "adapters cannot be merged into 4-bit weights",
         ),
     ],
 )

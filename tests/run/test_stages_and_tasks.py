@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from small_runs import (
     FROM_QUESTIONS,
     Finesight,
@@ -110,6 +112,9 @@ def test_evaluate_and_ask_use_the_tuned_model(two_stages: Path, finesight: Fines
     assert predictions(evaluation / "evaluation/model/held_out.jsonl") == after
     blind = Path("evaluation/blind/held_out.jsonl")
     assert predictions(evaluation / blind) == predictions(two_stages / blind)
+    ended = finesight("report", evaluation)
+    assert ended.code == 2
+    assert "scores.json" in ended.stderr
 
     before = predictions(two_stages / "evaluation/before/held_out.jsonl")
     for record in read_json_lines(two_stages / "evaluation/after/held_out.jsonl")[:2]:
@@ -163,6 +168,40 @@ def test_a_llava_folder_is_evaluated_and_tuned(
     assert ended.code == 0, ended.stderr
     answers = predictions(tmp_path / "evaluation/evaluation/model/held_out.jsonl")
     assert predictions(run / "evaluation/before/held_out.jsonl") == answers
+
+
+def test_pictures_of_one_name_and_questions_without_a_picture(
+    finesight: Finesight, write_recipe: WriteRecipe, questions: Path, tmp_path: Path
+) -> None:
+    rows = json.loads((questions / "train.json").read_text(encoding="utf-8"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "test.json").write_text(json.dumps(rows), encoding="utf-8")
+    for number in range(12):
+        Image.new("RGB", (32, 32), (0, 255, number)).save(other / f"{number}.png")
+    asked = {"from": "human", "value": "Is it so?"}, {"from": "gpt", "value": "yes"}
+    (tmp_path / "text.json").write_text(json.dumps([{"conversations": asked}]), encoding="utf-8")
+    limit = {"max_new_tokens": 6}
+    recipe = write_recipe(
+        data=FROM_QUESTIONS,
+        train=TRAIN,
+        evaluate=[
+            {"name": "held_out", "from": "test", **limit},
+            {"name": "other", "kind": "vqa_json", "file": "other/test.json", "images": "other", **limit},
+            {"name": "text", "kind": "llava_json", "file": "text.json", "role": "forgetting", **limit},
+        ],
+    )
+    run = tmp_path / "run"
+    ended = finesight("run", recipe, "--output", run)
+    assert ended.code == 0, ended.stderr
+    for task, folder in (("held_out", questions), ("other", other)):
+        for record in read_json_lines(run / "evaluation/after" / f"{task}.jsonl"):
+            digest = hashlib.sha256((folder / record["image"]).read_bytes()).hexdigest()
+            assert record["thumbnail"] == f"thumbs/{digest[:32]}.jpg"
+            assert (run / record["thumbnail"]).is_file()
+    measured = {task["name"]: set(task["scores"]) for task in scores(run)}
+    assert {name for name, predictors in measured.items() if "blind" in predictors} == {"held_out", "other"}
+    assert "majority" in measured["text"]
 
 
 def test_every_kind_of_task_in_one_recipe(finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path) -> None:

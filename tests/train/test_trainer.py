@@ -26,9 +26,13 @@ from finesight.errors import FinesightError
 from finesight.models.loaded import Loaded
 from finesight.runtime import StopRequest
 from finesight.schema import Example
+from finesight.train import fit
+from finesight.train.checkpoints import read_best
+from finesight.train.checks.model import check_precision
 from finesight.train.losses import LossSums
 from finesight.train.trainer import BranchTrainer
 from finesight.train.validation import validation_losses
+from finesight.tune.prepare import prepare_model
 
 BUDGETS = (1, 80, 130, 4096)
 LORA = {"method": "lora", "r": 2}
@@ -183,9 +187,48 @@ def test_the_learning_rates_of_all_parts_are_logged(
     ]
     for row in rows:
         assert row["learning_rate"]["projector"] == pytest.approx(10 * row["learning_rate"]["language"])
-    rates = [row["learning_rate"]["projector"] for row in rows]
-    assert rates == sorted(rates, reverse=True)
-    assert len(set(rates)) == 4
+    assert [row["learning_rate"]["projector"] for row in rows] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+
+
+# What is checked, and what is chosen.
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tune", "status"),
+    [
+        ("float32", FULL, "pass"),
+        ("bfloat16", FULL, "warning"),
+        ("float16", FULL, "failure"),
+        ("float16", {"language": LORA}, "pass"),
+    ],
+)
+def test_weights_that_learn_must_be_able_to_take_small_steps(
+    dtype: str, tune: dict[str, Any], status: str, make_model: Callable[..., Loaded]
+) -> None:
+    loaded, stage = make_model(dtype=dtype), stage_of(tune)
+    assert check_precision(loaded, stage).status == status
+    prepare_model(loaded, stage.tune, stage.train)
+    learning = {parameter.dtype for parameter in loaded.model.parameters() if parameter.requires_grad}
+    assert (learning == {torch.float32}) == (status == "pass")
+
+
+def test_a_loss_that_is_no_number_never_chooses_the_checkpoint(
+    make_model: Callable[..., Loaded],
+    examples: tuple[Example, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, factors = fit.validation_losses, iter((math.nan, 1.0, math.nan))
+
+    def spoilt(*arguments: Any, **options: Any) -> LossSums:
+        sums, factor = real(*arguments, **options), next(factors)
+        return LossSums({key: value * factor for key, value in sums.sums.items()}, sums.tokens)
+
+    monkeypatch.setattr(fit, "validation_losses", spoilt)
+    run = train_stage(make_model(), examples, stage_of(FULL, eval_steps=1), tmp_path / "run")
+    best = read_best(run.checkpoints("tune"))
+    assert best is not None
+    assert best.step == 2
 
 
 # What is logged.

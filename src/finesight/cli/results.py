@@ -42,10 +42,15 @@ def compare(
 
 def report(run: RunArgument, json: JsonOption = False) -> None:
     """Write a run's report anew, and print its path."""
-    from finesight.report.page import write_report
+    from finesight.errors import UserError
     from finesight.rundir import RunDir
 
-    page = write_report(RunDir.existing(run))
+    folder = RunDir.existing(run)
+    if folder.is_evaluation:
+        raise UserError(f"{run}: an evaluation, not a run", hint=f"its scores are in {run / 'scores.json'}")
+    from finesight.report.page import write_report
+
+    page = write_report(folder)
     if json:
         print_json({"report": str(page)})
     else:

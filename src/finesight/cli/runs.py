@@ -49,12 +49,12 @@ def run(
     no data.
     """
     from finesight.errors import UserError
-    from finesight.rundir import MEASURED, RunDir
+    from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
     if resume is not None:
         folder = RunDir.existing(resume)
-        if (resume / "evaluation" / MEASURED).exists():
+        if folder.is_evaluation:
             raise UserError(f"{resume}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
     else:
         opened, root = open_recipe(recipe, set_, data_root)

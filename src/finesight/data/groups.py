@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from finesight.schema import Example, ImageSource
 
 _HASH_DIGITS = 24
+_DOCUMENT = "group:"
 
 
 def image_group(image: ImageSource) -> str:
@@ -32,11 +34,26 @@ def join_groups(examples: Iterable[Example]) -> list[Example]:
     ]
 
 
-def group_of(images: tuple[ImageSource, ...], document: str, example_id: str) -> str:
-    """Return the group an example starts from: its document where the data names one, its image, or itself."""
+def group_of(images: tuple[ImageSource, ...], document: str, question: str) -> str:
+    """Return the group an example starts from: its document where the data names one, its image, or what is asked.
+
+    Without an image, what asks the same stays together, or rows that stand twice would be learned and asked.
+    """
     if document:
-        return f"group:{document}"
-    return image_group(images[0]) if images else f"row:{example_id}"
+        return f"{_DOCUMENT}{document}"
+    if images:
+        return image_group(images[0])
+    return f"text:{hashlib.sha256(plain_text(question).encode()).hexdigest()[:_HASH_DIGITS]}"
+
+
+def document_of(group: str) -> str:
+    """Return the document (patient, …) that the data name for a group, or nothing where they name none."""
+    return group.removeprefix(_DOCUMENT) if group.startswith(_DOCUMENT) else ""
+
+
+def plain_text(text: str) -> str:
+    """Return the form in which two questions count as the same: without capitals and further blanks."""
+    return " ".join(text.casefold().split())
 
 
 def by_group(examples: Iterable[Example]) -> dict[str, list[Example]]:

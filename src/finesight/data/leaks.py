@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from finesight.data.groups import document_of, plain_text
 from finesight.schema import Example, Sets
 
 OWN_SETS = ("test", "validation", "train")
@@ -25,8 +26,10 @@ def find_leaks(sets: Sets) -> list[dict[str, Any]]:
 
     The test set, and each task that has its own source, are held against train and validation together; validation
     is held against train. Images are equal when their stored bytes are; questions and answers when they are, but for
-    upper and lower case and blanks. `groups` counts the distinct images or triples that are shared, `examples` the
-    evaluation set's rows that show them. A task on the training set shares everything by design, and is left out.
+    upper and lower case and blanks. Groups that the data name (`columns.group`) are compared for the run's own sets
+    alone: another data set may number its patients alike. `groups` counts the distinct images, triples or groups that
+    are shared, `examples` the evaluation set's rows that show them. A task on the training set shares everything by
+    design, and is left out.
     """
     learned = (*sets.train, *sets.validation)
     against = [
@@ -41,11 +44,13 @@ def find_leaks(sets: Sets) -> list[dict[str, Any]]:
     return [
         {"evaluation_set": evaluation_set, "learned_set": learned_set, **finding}
         for evaluation_set, evaluated, learned_set, learned_examples in against
-        for finding in _shared(evaluated, learned_examples)
+        for finding in _shared(evaluated, learned_examples, documents=evaluation_set in OWN_SETS)
     ]
 
 
-def _shared(evaluated: Sequence[Example], learned: Sequence[Example]) -> Iterator[dict[str, Any]]:
+def _shared(evaluated: Sequence[Example], learned: Sequence[Example], *, documents: bool) -> Iterator[dict[str, Any]]:
+    if documents:
+        yield from _finding("same group", _documents, _document_name, evaluated, learned)
     yield from _finding("same image", _image_hashes, _image_names, evaluated, learned)
     yield from _finding("same image, question and answer", _shown_and_asked, _asked_in_words, evaluated, learned)
     yield from _finding("same question and answer, no image", _only_asked, _asked_in_words, evaluated, learned)
@@ -70,6 +75,14 @@ def _finding(
         }
 
 
+def _documents(example: Example) -> list[str]:
+    return [document] if (document := document_of(example.group)) else []
+
+
+def _document_name(example: Example) -> str:
+    return document_of(example.group)
+
+
 def _image_hashes(example: Example) -> list[str]:
     return [image.content_hash() for image in example.images]
 
@@ -83,11 +96,8 @@ def _only_asked(example: Example) -> list[_Asked]:
 
 
 def _asked(example: Example) -> _Asked:
-    return _Asked(tuple(_image_hashes(example)), _plain(example.question), _plain(example.answer))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    questions = " ".join(turn.text for turn in example.turns if turn.role == "user")
+    return _Asked(tuple(_image_hashes(example)), plain_text(questions), plain_text(example.answer))
 
 
 def _image_names(example: Example) -> str:

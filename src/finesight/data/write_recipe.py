@@ -152,7 +152,6 @@ def _train() -> list[str]:
         *_field(Train, "max_branches_per_context", 8, indent=2),
         *_field(Train, "learning_rate", 1e-4, indent=2),
         *_field(Train, "warmup_steps", 0.03, indent=2),
-        *_field(Train, "bf16", True, indent=2),
         *_field(Train, "gradient_checkpointing", True, indent=2),
         *_commented(stopping, indent=2),
     ]

@@ -13,7 +13,7 @@ from finesight.runtime import StopRequest, progress
 from finesight.schema import Example, Prediction, Record, TaskExamples
 
 Thumbnails = Mapping[str, str]
-"""The small copy of an image, as a path inside the run folder, by the image's name."""
+"""The small copy of an image, as a path inside the run folder, by its content hash: two images may share a name."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def make_records(
     records = []
     for prediction in predictions:
         example = examples[prediction.id]
-        image = example.images[0].name if example.images else ""
+        image = example.images[0] if example.images else None
         records.append(
             Record(
                 id=example.id,
@@ -67,8 +67,8 @@ def make_records(
                 choices=example.choices,
                 question_type=example.question_type,
                 answer_type=example.answer_type,
-                image=Path(image).name,
-                thumbnail=thumbnails.get(image, ""),
+                image=Path(image.name).name if image else "",
+                thumbnail=thumbnails.get(image.content_hash(), "") if image else "",
                 finish_reason=prediction.finish_reason,
                 tags=example.tags,
             )

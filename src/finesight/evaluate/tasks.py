@@ -27,11 +27,16 @@ def evaluate_all(
     stop: StopRequest,
     blank_images: bool = False,
 ) -> None:
-    """Answer every task as `predictor`, going on where an earlier start stopped."""
+    """Answer every task as `predictor`, going on where an earlier start stopped.
+
+    With `blank_images`, tasks with questions that show no image are left out: without their images these would be
+    answered as before, and what the model knows would pass for a guess.
+    """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens, blank_images)
-    for task in tasks:
-        measure(engine, task, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
+    for tokenized in tasks:
+        if not blank_images or all(example.images for example in tokenized.task.examples):
+            measure(engine, tokenized, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
 
 
 def guess_all(

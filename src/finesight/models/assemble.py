@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -55,7 +56,7 @@ def load_assembled(
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)
     _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
-    model.to(dtype)
+    cast_weights(model, dtype)
     location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
     formatter = make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
     return Loaded(
@@ -66,6 +67,16 @@ def load_assembled(
         meta_twin=lambda: meta_llava(model.config),
         random_parts=random_parts(spec),
     )
+
+
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Put every weight into one number format, and leave the buffers as they are.
+
+    `model.to(dtype)` would round the rotary frequencies too: in bfloat16 a token some hundred places on is then turned
+    by the wrong angle. `from_pretrained` keeps them in float32 as well.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def random_parts(spec: AssembledModel) -> frozenset[PartName]:

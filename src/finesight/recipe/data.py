@@ -137,3 +137,13 @@ class Data(Spec):
     """What to do with a longer example: `fail`, or `drop` it and say how many. Nothing is ever cut."""
     allow_leakage: bool = False
     """Go on although an evaluation set overlaps the training set; the report's headline then says so."""
+
+    @model_validator(mode="after")
+    def _roles_are_of_sources(self) -> Data:
+        for source in (*self.train, *self.validation, *self.test):
+            if source.role not in ("train", "replay"):
+                raise ValueError(
+                    f"a source's role is train or replay, and not {source.role} (hint: {source.role} is the role of a "
+                    "task in evaluate)"
+                )
+        return self

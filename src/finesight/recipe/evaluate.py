@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from finesight.recipe.base import Spec
 from finesight.recipe.data import LlavaJson, Scenes, VqaJson, VqaParquet
-from finesight.schema import Role
+from finesight.schema import MeasuredRole
 
 MetricName = Literal["exact_match"]
 
@@ -20,7 +20,7 @@ class TaskFields(Spec):
     """Names the task's files and its row in the report."""
     metric: MetricName = "exact_match"
     """How an answer is scored; `finesight list metrics` explains each."""
-    role: Role = "held_out"
+    role: MeasuredRole = "held_out"
     """`held_out`: the verdict. `forgetting`: what should be kept. `memorization`: examples that were learned."""
     max_new_tokens: int = Field(default=32, gt=0)
     """An answer is cut after so many tokens, and counted as cut."""

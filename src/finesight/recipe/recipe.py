@@ -9,7 +9,7 @@ from finesight.recipe.data import Data
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.model import Model
 from finesight.recipe.train import LearningRates, Train
-from finesight.recipe.tune import Tune
+from finesight.recipe.tune import Lora, Tune
 from finesight.schema import PART_NAMES
 
 
@@ -79,6 +79,22 @@ class Recipe(Spec):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what}s have the name {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _packed_weights_stay(self) -> Recipe:
+        if self.model.quantization == "none" or (self.tune is None and not self.stages):
+            return self
+        stages = self.each_stage()
+        if any(stage.tune.language == "full" for stage in stages):
+            raise ValueError(
+                "4-bit weights cannot be tuned in full (hint: tune language by lora, or quantization: none)"
+            )
+        if any(isinstance(stage.tune.of(part), Lora) for stage in stages[:-1] for part in PART_NAMES):
+            raise ValueError(
+                "adapters cannot be merged into 4-bit weights without losing what they learned, so none may stand in a "
+                "stage before the last (hint: tune in one stage, or quantization: none)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ class Train(Spec):
     adam_epsilon: float = Field(default=1e-8, gt=0)
     """AdamW's epsilon."""
     max_grad_norm: float = Field(default=1.0, ge=0)
-    """Gradients are scaled down to this norm."""
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, about a third more time."""
     bf16: bool = False

@@ -145,9 +145,11 @@ def statement(task: Content) -> str:
 
 
 def size(task: Content, records: Sequence[Record]) -> str:
-    """Return how much a task was measured on: `451 questions about 63 images`."""
+    """Return how much a task was measured on: `451 questions about 63 images`, or in so many groups that are none."""
     questions = numerals.plural(task["examples"], "question")
-    if any(record.image or record.thumbnail for record in records):
+    # A group may be a patient with several images; where each has one, there are as many images as groups.
+    images = {record.thumbnail or record.image for record in records}
+    if "" not in images and len(images) == task["groups"]:
         return f"{questions} about {numerals.plural(task['groups'], 'image')}"
     return f"{questions} in {numerals.plural(task['groups'], 'group')}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,14 @@ def scores_of(validation: Validation) -> dict[str, float]:
     return {"eval_loss": float(validation["loss_by_role"]["train"]), **watched}
 
 
-def gain(metric: str, score: float, over: float) -> float:
-    """Return by how much `score` is better than `over`: of a loss less is better, of any other metric more."""
-    return over - score if metric == "eval_loss" else score - over
+def is_better(metric: str, score: float, over: float, *, by: float = 0.0) -> bool:
+    """Return whether `score` is better than `over` by more than `by`: of a loss less is, of any other metric more.
+
+    What is not a number is never better, and any number is better than it.
+    """
+    if math.isnan(over):
+        return not math.isnan(score)
+    return (over - score if metric == "eval_loss" else score - over) > by
 
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]
@@ -46,7 +52,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
 
     def _is_best(self, step: int, scores: Mapping[str, float]) -> bool:
         score = scores[self._metric]
-        if self.best is not None and gain(self._metric, score, self.best.score) <= 0:
+        if self.best is not None and not is_better(self._metric, score, self.best.score):
             return False
         self.best = Best(f"checkpoint-{step}", step, self._metric, score)
         return True
@@ -93,8 +99,9 @@ class StopEarly(TrainerCallback):  # type: ignore[misc]
             self._compare(validation["step"], scores_of(validation))
 
     def _compare(self, step: int, scores: Mapping[str, float]) -> None:
-        score = scores[self._settings.metric]
-        if self._score is None or gain(self._settings.metric, score, self._score) > self._settings.min_delta:
+        metric, least = self._settings.metric, self._settings.min_delta
+        score = scores[metric]
+        if self._score is None or is_better(metric, score, self._score, by=least):
             self._score, self._step = score, step
         elif step - self._step >= self._settings.patience_steps:
             self.stopped_at = step

@@ -68,6 +68,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         self._steps_in_epoch = steps_in_epoch
         self._sums = LossSums()
         self._counts = {"tokens": 0, "examples": 0}
+        self._rates: dict[str, float] = {}
         self._started = time.monotonic() - seconds_before
 
     # What a step is.
@@ -92,6 +93,8 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         """
         model.train()
         step = inputs["step"]
+        # Noted now: when a line is logged, the schedule has already moved on to the next step's.
+        self._rates = {group["part"]: group["lr"] for group in self.create_optimizer().param_groups}
         total = torch.zeros((), device=self.args.device)
         for index, batch in enumerate(step.batches):
             # Gradients of several ranks are averaged once, with the last batch.
@@ -165,9 +168,8 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         """Write a line of metrics.jsonl for the steps since the last one."""
         if "loss" not in logs:
             return
-        rates = {group["part"]: group["lr"] for group in self.create_optimizer().param_groups}
         row = {**self._position("train"), **self._sums.describe(), **self._counts}
-        row.update(learning_rate=rates, grad_norm=logs.get("grad_norm"))
+        row.update(learning_rate=self._rates, grad_norm=logs.get("grad_norm"))
         row.update(peak_memory_gib=round(peak_memory_gib(), 3), seconds=self._seconds())
         self._run.append_metrics(row)
         self._sums = LossSums()

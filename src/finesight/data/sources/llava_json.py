@@ -56,7 +56,8 @@ def read_llava_json(spec: LlavaJson, data_root: Path) -> list[Example]:
 
 
 def _conversation(example_id: str, images: tuple[ImageSource, ...], turns: tuple[Turn, ...]) -> Example:
-    group = group_of(images, "", example_id)
+    asked = " ".join(turn.text for turn in turns if turn.role == "user")
+    group = group_of(images, "", asked)
     return Example(id=example_id, group=group, images=images, turns=turns, references=(turns[-1].text,))
 
 

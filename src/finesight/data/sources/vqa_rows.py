@@ -42,7 +42,7 @@ def vqa_example(
     document = label_of(cells.get(columns.group)) if columns.group else ""
     return Example(
         id=example_id,
-        group=group_of(images, document, example_id),
+        group=group_of(images, document, question),
         images=images,
         turns=(Turn("user", question), Turn("assistant", answer, learned=True)),
         references=tuple(dict.fromkeys([answer, *further])),

@@ -12,7 +12,7 @@ from finesight.models.encoded import UNLEARNED, Encoded, Tokens
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
 from finesight.recipe.recipe import Stage
-from finesight.schema import TaskExamples
+from finesight.schema import PART_NAMES, TaskExamples
 from finesight.train.checks.check import Check
 
 SAMPLED = 200
@@ -127,6 +127,36 @@ def check_dtype(loaded: Loaded) -> Check:
             hint="set model.dtype",
         )
     return Check("number format", "pass", f"all weights are {next(iter(formats))}")
+
+
+def check_precision(loaded: Loaded, stage: Stage) -> Check:
+    """Weights that are tuned themselves can take the small steps of an optimizer."""
+    name = f"precision of {stage.name}"
+    full = [part for part in PART_NAMES if stage.tune.of(part) == "full"]
+    formats = {
+        each.parameter.dtype
+        for part in full
+        for each in loaded.parts.parameters_of(loaded.model, part)
+        if each.parameter.is_floating_point()
+    }
+    if torch.float16 in formats:
+        return Check(
+            name,
+            "failure",
+            f"{', '.join(full)} would be tuned in full in float16: the optimizer's small numbers are zero there, and "
+            "the weights soon no numbers",
+            hint="set model.dtype: float32 and train.fp16: true, or tune by lora",
+        )
+    if torch.bfloat16 in formats:
+        return Check(
+            name,
+            "warning",
+            f"{', '.join(full)} would be tuned in full in bfloat16, where a step of less than 1/"
+            f"{round(4 / torch.finfo(torch.bfloat16).eps)} of a weight is rounded away: at a low learning rate, most "
+            "are",
+            hint="set model.dtype: float32 and train.bf16: true, or tune by lora",
+        )
+    return Check(name, "pass", "what learns is kept in float32" if full else "adapters are kept in float32")
 
 
 def check_random_parts(loaded: Loaded, stage: Stage) -> Check:
