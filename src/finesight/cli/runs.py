@@ -53,6 +53,11 @@ def run(
     from finesight.runtime import StopRequest
 
     if resume is not None:
+        if set_ or output or data_root or recipe != STARTER:
+            raise UserError(
+                "--resume goes on with a run as it was begun; RECIPE, --set, --data-root or --output would do nothing",
+                hint="give --resume alone, or start another run without it",
+            )
         folder = RunDir.existing(resume)
         if folder.is_evaluation:
             raise UserError(f"{resume}: an evaluation, not a run", hint="start it again with `finesight evaluate`")

@@ -88,6 +88,12 @@ class Train(Spec):
     """Processes that decode images ahead of the training."""
 
     @model_validator(mode="after")
+    def _learns_downhill(self) -> Train:
+        if not isinstance(self.learning_rate, LearningRates) and not 0 < self.learning_rate < 1:
+            raise ValueError("learning_rate must lie between 0 and 1")
+        return self
+
+    @model_validator(mode="after")
     def _one_precision(self) -> Train:
         if self.bf16 and self.fp16:
             raise ValueError("bf16 and fp16 exclude each other")
