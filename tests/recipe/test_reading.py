@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finesight.errors import RecipeError
+from finesight.recipe.builtin import find_recipe
 from finesight.recipe.model import PartSource
 from finesight.recipe.reading import dump_recipe, read_recipe
 from finesight.recipe.recipe import Recipe
@@ -284,3 +285,10 @@ def test_any_text_and_any_configuration_read_back_equal(
 def test_reading_a_recipe_needs_no_torch() -> None:
     code = "import finesight.recipe.reading, sys; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("rate", ["-1", "0", "1.5"])
+def test_a_learning_rate_that_cannot_be_meant_is_refused(rate: str) -> None:
+    starter = find_recipe("starter")
+    with pytest.raises(RecipeError, match="learning_rate must lie between 0 and 1"):
+        read_recipe(starter, [f"train.learning_rate={rate}"])

@@ -242,3 +242,10 @@ def test_the_published_split_leaks_and_nothing_runs(finesight: Finesight, shared
         assert "share 14 × same image, question and answer (14 examples" in told
         assert "hint:" in told
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ignored", [("starter.yaml",), ("--set", "seed=7"), ("--output", "other")])
+def test_resume_refuses_what_it_would_ignore(finesight: Finesight, tmp_path: Path, ignored: tuple[str, ...]) -> None:
+    ended = finesight("run", *ignored, "--resume", tmp_path)
+    assert ended.code == 2
+    assert "--resume goes on with a run as it was begun" in ended.stderr
