@@ -66,10 +66,19 @@ class Plain:
 
 @pytest.fixture(scope="session")
 def make_spec() -> Callable[..., Any]:
-    """Returns the specification of a small assembled model; keywords change it."""
-    from finesight.recipe.model import AssembledModel
+    """Returns the specification of a small assembled model, or without a vision encoder of a text model.
 
-    def make(vision: str = "clip_vision_model", language: str = "llama", **changes: Any) -> AssembledModel:
+    Keywords change it.
+    """
+    from finesight.recipe.model import AssembledModel, TextModel
+
+    def make(
+        vision: str | None = "clip_vision_model", language: str = "llama", **changes: Any
+    ) -> AssembledModel | TextModel:
+        if vision is None:
+            config = {"model_type": language, **LANGUAGE}
+            plain = {"kind": "text", "config": config, "tokenizer": {"vocab_size": 340}, "chat_template": "llava-1.5"}
+            return TextModel.model_validate({**plain, **changes})
         settings: dict[str, Any] = {
             "kind": "assembled",
             "vision": {"config": {"model_type": vision, "image_size": 32, "patch_size": 8, **VISION}},
@@ -84,7 +93,7 @@ def make_spec() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def make_model(make_spec: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a small assembled model, loaded."""
+    """Returns a small model, loaded."""
     from finesight.models.load import load_model
 
     def make(*args: Any, seed: int = 1, saved: Path | None = None, **changes: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
-from finesight.branches.contexts import share_contexts
+from finesight.branches.contexts import keep_sources, share_contexts
 from finesight.data.images import verify_images, write_thumbnail
 from finesight.data.sets import read_all
 from finesight.errors import DataError, UserError, WriteError
@@ -21,7 +21,7 @@ from finesight.models.encoded import Encoded
 from finesight.models.lengths import EncodedSet, encode_set
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
-from finesight.recipe.recipe import Recipe
+from finesight.recipe.recipe import Recipe, Stage
 from finesight.rundir import RunDir
 from finesight.runtime import follow
 from finesight.schema import Example, Sets
@@ -48,6 +48,14 @@ class Tokenized:
     tasks: tuple[TokenizedTask, ...]
     dropped: tuple[dict[str, Any], ...]
     """Examples left out for their length, as data.json says it."""
+
+    def of_stage(self, stage: Stage) -> tuple[list[Encoded], list[Encoded]]:
+        """Return what a stage learns from, and what chooses its checkpoint.
+
+        A validation set of the recipe's own, of which the stage's sources are no part, is watched as it is.
+        """
+        watched = keep_sources(self.watched, stage.sources)
+        return keep_sources(self.learned, stage.sources), watched or list(self.watched)
 
 
 def read_sets(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any], list[Check]]:
@@ -84,7 +92,7 @@ def keep_model(loaded: Loaded, folder: Path) -> None:
     staging = folder.with_name(f"{folder.name}.partial")
     try:
         save_parts(loaded, staging, loaded.random_parts)
-        loaded.formatter.image_processor.save_pretrained(staging)
+        loaded.formatter.save_image_processor(staging)
         save_tokenizer(loaded.formatter.tokenizer, staging)
         loaded.model.config.save_pretrained(staging)
         staging.replace(folder)
@@ -124,9 +132,10 @@ def load_best(loaded: Loaded, run: RunDir) -> None:
     loaded.model.eval()
 
 
-def training_texts(examples: Iterable[Example]) -> Iterable[str]:
-    """Yield what is said in the examples: the text that a new tokenizer is learned from."""
-    return (turn.text for example in examples for turn in example.turns)
+def training_texts(examples: Sequence[Example]) -> Iterable[str]:
+    """Yield what is said in the examples, a shared context once: the text that a new tokenizer is learned from."""
+    yield from dict.fromkeys(example.context for example in examples if example.context)
+    yield from (turn.text for example in examples for turn in example.turns)
 
 
 def tokenize(loaded: Loaded, sets: Sets, recipe: Recipe) -> Tokenized:
@@ -188,7 +197,8 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
     for stage in recipe.each_stage():
-        checks += [check_precision(loaded, stage), check_steps(stage, tokens.learned, recipe.seed)]
+        learned, _ = tokens.of_stage(stage)
+        checks += [check_precision(loaded, stage), check_steps(stage, learned, recipe.seed)]
     return checks
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finesight.data.images import FileImage, verify_images
+from finesight.data.asking import ask_about
 from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
 from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
@@ -24,11 +24,11 @@ from finesight.opening import (
     tokenize_tasks,
     write_thumbnails,
 )
+from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Recipe
 from finesight.report.page import write_report
 from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import StopRequest, require_one_process, say
-from finesight.schema import Example, Turn
 from finesight.train.checks.check import Check, describe_checks, require_passed
 from finesight.train.checks.parameters import check_parameters
 from finesight.train.fit import fit
@@ -62,10 +62,11 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     for stage in recipe.each_stage():
         run.save_stage("parameters", stage.name, prepare_model(loaded, stage.tune, stage.train))
         run.save_stage("checks", stage.name, describe_checks(checks))
+        learned, watched = tokens.of_stage(stage)
         best = fit(
             loaded,
-            tokens.learned,
-            tokens.watched,
+            learned,
+            watched,
             stage,
             run,
             evaluate=partial(probe, loaded, tokens.tasks, max_tokens=max_tokens),
@@ -74,7 +75,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
         )
         say(f"{stage.name}: best {best.metric} {best.score:.4f}, at step {best.step}")
     answer("after")
-    answer("blind", blank_images=True)
+    answer("blind", without_context=True)
     guess_all(sets.train, tokens.tasks, run, thumbnails=thumbnails)
 
     leaks = [check.message for check in checks if check.name == "leaks" and check.status == "warning"]
@@ -98,7 +99,7 @@ def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequ
     thumbnails = write_thumbnails(tasks, run)
     answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
     answer(MEASURED)
-    answer("blind", blank_images=True)
+    answer("blind", without_context=True)
     guess_all(sets.train, tasks, run, thumbnails=thumbnails)
     run.save("scores", score_all(run, [task.task for task in tasks]))
     return run
@@ -123,15 +124,12 @@ def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:
     return {"stages": stages}
 
 
-def ask_both(run: RunDir, image: Path, question: str, *, max_new_tokens: int = 64) -> dict[str, str]:
-    """Return a run's answers to a question about an image, before the tuning and after it.
+def ask_both(run: RunDir, file: Path, question: str, *, max_new_tokens: int = 64) -> dict[str, str]:
+    """Return a run's answers to a question about an image (a text, of a text model), before the tuning and after it.
 
     The question is put as the recipe's first training source puts its own.
     """
-    picture = FileImage(path=image, name=str(image))
-    turns = (Turn("user", question), Turn("assistant", "", learned=True))
-    example = Example(id="ask", group="ask", images=(picture,), turns=turns, references=())
-    verify_images([picture])
+    example = ask_about(file, question, sees_images=not isinstance(run.recipe.model, TextModel))
     example = put_questions(example, run.recipe.data.train[0].prompt)
     loaded = open_untuned(run)
     before = answer_one(loaded, example, max_new_tokens=max_new_tokens)

@@ -17,6 +17,8 @@ from finesight.schema import Record
 
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
+REHEARSAL = "rehearsal"
+"""The folder of a rehearsal's stand-ins, and the name of the file beside it that says what they replace."""
 MEASURED = "model"
 """The predictor of a folder that `finesight evaluate` made: one model, measured and not tuned."""
 
@@ -117,6 +119,11 @@ class RunDir:
     def is_evaluation(self) -> bool:
         """Whether `finesight evaluate` made the folder: it holds no training and no verdict."""
         return (self.path / "evaluation" / MEASURED).exists()
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the folder is a rehearsal's, whose figures mean nothing."""
+        return (self.path / f"{REHEARSAL}.json").exists()
 
     @classmethod
     def existing(cls, path: Path) -> RunDir:

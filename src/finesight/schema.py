@@ -65,6 +65,13 @@ class Example:
     question_type: str = ""
     answer_type: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    context: str = ""
+    """A text that all questions about it share, as the source of an SVG; it stands before the first question."""
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the question is about something that can be taken away: an image or a text."""
+        return bool(self.images or self.context)
 
     @property
     def question(self) -> str:

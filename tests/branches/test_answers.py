@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def answers(
     loaded: Loaded, examples: Sequence[Example], *, max_tokens: int = 4096, blank: bool = False, tokens: int = 6
 ):  # type: ignore[no-untyped-def]
     questions = [loaded.formatter.encode(example, answered=False) for example in examples]
-    engine = Engine(loaded, max_tokens=max_tokens, blank_images=blank)
+    engine = Engine(loaded, max_tokens=max_tokens, without_context=blank)
     predictions = [prediction for batch in engine.answer(questions, max_new_tokens=tokens) for prediction in batch]
     by_id = {prediction.id: prediction for prediction in predictions}
     assert len(by_id) == len(predictions) == len(examples)
@@ -74,6 +75,17 @@ def test_blank_images_answer_from_the_text_alone(loaded: Loaded, examples: tuple
     assert blank[red.id].text == blank[green.id].text
     assert answers(loaded, examples)[red.id] != blank[red.id]
     assert blank["6"] == answers(loaded, examples)["6"], "a question without an image is not touched"
+
+
+def test_a_text_is_taken_away_and_the_question_stays(
+    make_model: Callable[..., Loaded], enliven: Callable[[Loaded], Loaded], examples: tuple[Example, ...]
+) -> None:
+    loaded = enliven(make_model(None))
+    one, other = (replace(examples[5], id=text, context=text) for text in ("seven red", "dark blue green"))
+    bare = replace(one, id="bare", context="")
+    seen, blank = (answers(loaded, (one, other, bare), blank=blank) for blank in (False, True))
+    assert len({prediction.text for prediction in seen.values()}) == 3
+    assert {prediction.text for prediction in blank.values()} == {seen["bare"].text}
 
 
 def test_a_blank_image_is_what_the_encoder_takes_as_the_mean(loaded: Loaded, examples: tuple[Example, ...]) -> None:

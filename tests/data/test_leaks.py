@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from data_files import recipe, vqa_rows, vqa_source, write_json, write_pictures
 
+from finesight.data.groups import join_groups
+from finesight.data.leaks import find_leaks
 from finesight.data.sets import read_all
+from finesight.schema import Example, Sets, Turn
 
 RAD_COLUMNS = {"id": "qid", "image": "image_name", "question_type": "question_type", "answer_type": "answer_type"}
 
@@ -112,3 +115,25 @@ def test_vqa_rad_divided_by_image_does_not_leak(vqa_rad: Path) -> None:
     assert data["leaks"] == []
     assert len(sets.train) + len(sets.validation) + len(sets.test) == 3064 + 451
     assert set(data["sets"]["train"]["answer_types"]) == {"CLOSED", "OPEN"}
+
+
+def about(identity: str, text: str, answer: str = "a red circle") -> Example:
+    turns = (Turn("user", "Describe it."), Turn("assistant", answer, learned=True))
+    return Example(identity, identity, (), turns, (answer,), context=text)
+
+
+def test_a_shared_text_is_a_leak_and_equal_questions_about_others_are_none() -> None:
+    learned, other = about("1", "<svg>\n<circle/></svg>"), about("2", "<svg>\n<path/></svg>")
+    again = about("3", learned.context, "something else")
+    assert find_leaks(Sets((learned,), (), (other,), ())) == []
+    assert find_leaks(Sets((learned,), (), (again,), ())) == [
+        {
+            "evaluation_set": "test", "learned_set": "train and validation", "kind": "same text",
+            "groups": 1, "examples": 1, "first": ["<svg> <circle/></svg>"],
+        }
+    ]  # fmt: skip
+
+
+def test_questions_about_one_text_are_never_divided() -> None:
+    first, second, third = join_groups([about("1", "<svg/>"), about("2", "<svg/>"), about("3", "<g/>")])
+    assert first.group == second.group != third.group

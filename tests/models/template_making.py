@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import LlamaTokenizer, PreTrainedTokenizerFast
 
 from finesight.models.chat import ChatFormat
-from finesight.models.formatter import Formatter, ImageGeometry
+from finesight.models.image_formatter import ImageFormatter, ImageGeometry
 from finesight.models.tokenizers import IMAGE_TOKEN, ensure_special_tokens, learn_tokenizer
 from finesight.schema import Example, Turn
 
@@ -109,9 +109,9 @@ def make_llama_tokenizer(template: str | None = None) -> LlamaTokenizer:
     return tokenizer
 
 
-def make_formatter(tokenizer: PreTrainedTokenizerFast, *, system_prompt: str | None = None) -> Formatter:
+def make_formatter(tokenizer: PreTrainedTokenizerFast, *, system_prompt: str | None = None) -> ImageFormatter:
     """Return a formatter of an encoder that gives three features an image."""
-    return Formatter(
+    return ImageFormatter(
         tokenizer,
         image_processor=None,
         chat=ChatFormat(tokenizer, IMAGE_TOKEN, None),

@@ -1,4 +1,4 @@
-"""What every family must do, on CLIP and SigLIP encoders, Llama and Gemma language models, sdpa and eager attention."""
+"""What every family must do, on CLIP and SigLIP encoders or none, Llama and Gemma language models, sdpa and eager."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import LlavaProcessor
 
 from finesight.branches.answer import answer_branches
 from finesight.branches.contexts import share_contexts
+from finesight.branches.images import image_arguments
 from finesight.branches.layout import lay_out
 from finesight.branches.loss import learned_losses
 from finesight.models.encoded import UNLEARNED, Encoded
@@ -28,12 +30,21 @@ from finesight.schema import PART_NAMES, Example
 from finesight.tune.prepare import merge_adapters, prepare_model
 from finesight.tune.weights import save_trained
 
-FAMILIES = list(itertools.product(("clip_vision_model", "siglip_vision_model"), ("llama", "gemma")))
-CROSSED = [("clip_vision_model", "gemma"), ("siglip_vision_model", "llama")]
+Family = tuple[str | None, str]
+"""A vision encoder, or None of a text model, and a language model."""
+SEEING: list[Family] = list(itertools.product(("clip_vision_model", "siglip_vision_model"), ("llama", "gemma")))
+READING: list[Family] = [(None, "llama"), (None, "gemma")]
+FAMILIES = SEEING + READING
+CROSSED: list[Family] = [("clip_vision_model", "gemma"), ("siglip_vision_model", "llama")]
 """Every encoder and every language model once, for what is the same whichever come together."""
 ATTENTION = ("sdpa", "eager")
 LORA = {"method": "lora", "r": 2, "lora_alpha": 8}
-MIXTURES = [mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if {*mixture} != {"frozen"}]
+Mixture = tuple[str, str, str]
+"""How vision, projector and language are tuned."""
+READING_MIXTURES: list[Mixture] = [("frozen", "frozen", "lora"), ("frozen", "frozen", "full")]
+MIXTURES: list[Mixture] = [
+    mixture for mixture in itertools.product(("frozen", "lora", "full"), repeat=3) if {*mixture} != {"frozen"}
+]
 
 
 @pytest.fixture(scope="module", params=list(itertools.product(FAMILIES, ATTENTION)), ids=str)
@@ -44,15 +55,24 @@ def loaded(
     return enliven(make_model(vision, language, attn_implementation=attention))
 
 
+def told(example: Example) -> Example:
+    """Return the example with a text in place of its picture, whose beginning all texts share."""
+    if not example.images:
+        return example
+    (image,) = example.images
+    return replace(example, images=(), context=f"<svg>\n<rect class={image.name!r}/>\n</svg>\n")
+
+
 def encode(loaded: Loaded, examples: Sequence[Example], *, answered: bool = True) -> list[Encoded]:
+    if not loaded.traits.sees_images:
+        examples = [told(example) for example in examples]
     return [loaded.formatter.encode(example, answered=answered) for example in examples]
 
 
 def losses(loaded: Loaded, rows: Sequence[Encoded]) -> torch.Tensor:
     layout = lay_out(rows, padding_id=loaded.formatter.tokenizer.pad_token_id)
     images = [image for row in rows for image in row.images]
-    pixels = loaded.formatter.pixels(images) if images else None
-    return learned_losses(loaded.model, layout, pixels, loaded.model.dtype)
+    return learned_losses(loaded.model, layout, loaded.formatter.pixels(images), loaded.model.dtype)
 
 
 def gradient(loaded: Loaded, loss: torch.Tensor) -> torch.Tensor:
@@ -64,26 +84,33 @@ def gradient(loaded: Loaded, loss: torch.Tensor) -> torch.Tensor:
 def generate_uncached(loaded: Loaded, single: Encoded, *, max_new_tokens: int) -> list[int]:
     """Greedy decoding as plainly as it can be written: the whole row anew for every token."""
     ids = [*single.prefix_ids.tolist(), *single.branches[0].ids.tolist()]
-    pixels = loaded.formatter.pixels(single.images) if single.images else None
+    seen = image_arguments(loaded.formatter.pixels(single.images))
     start = len(ids)
     while len(ids) < start + max_new_tokens and (len(ids) == start or ids[-1] not in loaded.formatter.end_ids):
         with torch.no_grad():
-            logits = loaded.model(input_ids=torch.tensor([ids]), pixel_values=pixels, use_cache=False).logits
-        logits[..., loaded.formatter.image_token_id] = -torch.inf
+            logits = loaded.model(input_ids=torch.tensor([ids]), use_cache=False, **seen).logits
+        if loaded.formatter.placeholder_id is not None:
+            logits[..., loaded.formatter.placeholder_id] = -torch.inf
         ids.append(int(logits[0, -1].argmax()))
     return ids[start:]
 
 
+def whole(single: Encoded) -> torch.Tensor:
+    """Return a context with its branch as one row: int[1, tokens]."""
+    return torch.from_numpy(np.concatenate([single.prefix_ids, single.branches[0].ids]).astype(np.int64))[None]
+
+
 def test_generation_by_transformers_agrees(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    placeholder = loaded.formatter.placeholder_id
     for single in encode(loaded, [example for example in examples if example.images], answered=False):
-        ids = torch.from_numpy(np.concatenate([single.prefix_ids, single.branches[0].ids]).astype(np.int64))[None]
+        ids = whole(single)
         generated = loaded.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            pixel_values=loaded.formatter.pixels(single.images),
+            **image_arguments(loaded.formatter.pixels(single.images)),
             max_new_tokens=8,
             do_sample=False,
-            suppress_tokens=[loaded.formatter.image_token_id],
+            suppress_tokens=None if placeholder is None else [placeholder],
             eos_token_id=sorted(loaded.formatter.end_ids),
             pad_token_id=loaded.formatter.tokenizer.pad_token_id,
         )[0, ids.shape[1] :].tolist()
@@ -109,6 +136,7 @@ def test_parts_cover_every_parameter_exactly_once(loaded: Loaded) -> None:
     assert sorted(counted) == sorted(name for name, _ in loaded.model.named_parameters())
 
 
+@pytest.mark.parametrize("loaded", list(itertools.product(SEEING, ATTENTION)), indirect=True, ids=str, scope="module")
 def test_ids_equal_the_own_processor_of_the_family(loaded: Loaded, examples: tuple[Example, ...]) -> None:
     config = loaded.model.config
     clip = config.vision_config.model_type == "clip_vision_model"
@@ -129,6 +157,16 @@ def test_ids_equal_the_own_processor_of_the_family(loaded: Loaded, examples: tup
         ]
         own = own[0] if isinstance(own[0], list) else own
         assert np.concatenate([single.prefix_ids, single.branches[0].ids]).tolist() == list(own)
+
+
+def test_a_text_stands_before_the_first_question(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    tokenizer = loaded.formatter.tokenizer
+    for example in map(told, examples):
+        turns = [{"role": turn.role, "content": turn.text} for turn in example.turns]
+        if example.context:
+            turns[0]["content"] = f"{example.context}\n{turns[0]['content']}"
+        own = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+        assert whole(loaded.formatter.encode(example, answered=True))[0].tolist() == own
 
 
 def test_labels_decode_to_the_answers(loaded: Loaded, examples: tuple[Example, ...]) -> None:
@@ -162,7 +200,7 @@ def test_cached_answers_equal_uncached_generation(loaded: Loaded, examples: tupl
         max_new_tokens=8,
         end_ids=formatter.end_ids,
         padding_id=formatter.tokenizer.pad_token_id,
-        placeholder_id=formatter.image_token_id,
+        placeholder_id=formatter.placeholder_id,
         dtype=loaded.model.dtype,
         device=loaded.device,
     )
@@ -180,16 +218,21 @@ def test_cached_answers_equal_uncached_generation(loaded: Loaded, examples: tupl
         assert answer.ended == (generated[-1] in formatter.end_ids)
 
 
-@pytest.mark.parametrize(("vision", "language"), FAMILIES)
-@pytest.mark.parametrize("mixture", [("lora", "full", "lora"), ("full", "frozen", "lora"), ("frozen", "lora", "full")])
+@pytest.mark.parametrize(
+    ("family", "mixture"),
+    [
+        *itertools.product(SEEING, [("lora", "full", "lora"), ("full", "frozen", "lora"), ("frozen", "lora", "full")]),
+        *itertools.product(READING, READING_MIXTURES),
+    ],
+    ids=str,
+)
 def test_a_step_changes_what_should_learn_and_nothing_else(
-    vision: str,
-    language: str,
-    mixture: tuple[str, str, str],
+    family: Family,
+    mixture: Mixture,
     make_model: Callable[..., Loaded],
     examples: tuple[Example, ...],
 ) -> None:
-    loaded = make_model(vision, language)
+    loaded = make_model(*family)
     chosen = stage(*mixture)
     prepare_model(loaded, chosen.tune, chosen.train)
     with torch.no_grad():
@@ -212,14 +255,15 @@ LOAD_AND_COMPARE = """
 import json, sys, warnings
 from pathlib import Path
 import torch
+from pydantic import TypeAdapter
 from finesight.models.load import load_model
-from finesight.recipe.model import AssembledModel
+from finesight.recipe.model import Model
 from finesight.tune.weights import load_parts, load_trained
 
 cases = json.loads(Path(sys.argv[1]).read_text())
 worst = {}
 for case in cases:
-    spec = AssembledModel.model_validate(case["spec"])
+    spec = TypeAdapter(Model).validate_python(case["spec"])
     loaded = load_model(spec, data_root=Path(), seed=999, saved=Path(case["kept"]))
     load_parts(loaded, Path(case["kept"]))
     load_trained(loaded, Path(case["trained"]))
@@ -236,7 +280,8 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
     make_spec: Callable[..., Any], make_model: Callable[..., Loaded], examples: tuple[Example, ...], tmp_path: Path
 ) -> None:
     cases = []
-    for (vision, language), mixture in itertools.product(CROSSED, MIXTURES):
+    mixed = [*itertools.product(CROSSED, MIXTURES), *itertools.product(READING, READING_MIXTURES)]
+    for (vision, language), mixture in mixed:
         loaded = make_model(vision, language)
         kept, trained = tmp_path / f"{vision}-{language}", tmp_path / f"{vision}-{language}-{'-'.join(mixture)}"
         keep_model(loaded, kept)
@@ -249,8 +294,7 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
         save_trained(loaded, trained)
         loaded.model.eval()
         single = encode(loaded, examples)[0]
-        ids = torch.from_numpy(np.concatenate([single.prefix_ids, single.branches[0].ids]).astype(np.int64))[None]
-        inputs = {"input_ids": ids, "pixel_values": loaded.formatter.pixels(single.images)}
+        inputs = {"input_ids": whole(single), **image_arguments(loaded.formatter.pixels(single.images))}
         with torch.no_grad():
             logits = loaded.model(**inputs).logits
             merge_adapters(loaded)
@@ -279,5 +323,5 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
     )
     assert done.returncode == 0, done.stderr
     worst = json.loads(done.stdout.splitlines()[-1])
-    assert len(worst) == len(CROSSED) * len(MIXTURES)
+    assert len(worst) == len(mixed)
     assert {name: difference for name, difference in worst.items() if difference > 1e-6} == {}

@@ -292,3 +292,30 @@ def test_a_learning_rate_that_cannot_be_meant_is_refused(rate: str) -> None:
     starter = find_recipe("starter")
     with pytest.raises(RecipeError, match="learning_rate must lie between 0 and 1"):
         read_recipe(starter, [f"train.learning_rate={rate}"])
+
+
+TEXT = GOOD.replace("kind: llava", "kind: text")
+
+
+def test_a_text_model_is_read(recipe_file: Path) -> None:
+    recipe_file.write_text(TEXT, encoding="utf-8")
+    model = read_recipe(recipe_file).recipe.model
+    assert model.kind == "text" and model.name_or_path == "some/model" and model.config is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("language: {method", "vision: full\n  language: {method"),
+            "tune asks for vision, but a text model is language",
+        ),
+        (("language: {method", "projector: {method: lora}\n  language: {method"), "tune asks for projector"),
+        (("some/model", "some/model\n  image_size: 64"), "image_size"),
+        (("name_or_path: some/model", "revision: main"), "either name_or_path (a checkpoint) or config"),
+        (("some/model", "some/model\n  tokenizer: {vocab_size: 400}"), "leave out one of them"),
+    ],
+)
+def test_what_a_text_model_has_not_is_refused(recipe_file: Path, change: tuple[str, str], told: str) -> None:
+    (fault,) = faults_of(recipe_file, TEXT.replace(*change))
+    assert told in fault

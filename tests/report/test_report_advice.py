@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from run_folder import write_run
 
+from finesight.recipe.model import TextModel
 from finesight.report import advice
 from finesight.report.files import RunFiles, read_files
 
@@ -70,9 +71,19 @@ def test_a_train_loss_far_below_the_validation_loss_is_overfitting(files: RunFil
 
 
 def test_an_image_that_is_not_used_is_told(files: RunFiles) -> None:
-    told = only(list(advice.image_is_not_used(with_task(files, over_baseline=change(-0.02, 0.04, "blind")))))
+    told = only(list(advice.context_is_not_used(with_task(files, over_baseline=change(-0.02, 0.04, "blind")))))
     assert "difference +1.0 points [−2.0, 4.0]" in told
-    assert not list(advice.image_is_not_used(with_task(files, over_baseline=change(0.02, 0.08, "blind"))))
+    assert "uses the image" in told
+    assert not list(advice.context_is_not_used(with_task(files, over_baseline=change(0.02, 0.08, "blind"))))
+
+
+def test_a_text_that_is_not_used_is_told_without_a_word_of_images(files: RunFiles) -> None:
+    model = TextModel(kind="text", name_or_path="model")
+    files = replace(files, recipe=files.recipe.model_copy(update={"model": model}))
+    told = only(list(advice.context_is_not_used(with_task(files, over_baseline=change(-0.02, 0.04, "blind")))))
+    assert "uses the text" in told
+    assert "image" not in told
+    assert "projector" not in told
 
 
 def test_no_gain_over_the_majority_answer_is_told(files: RunFiles) -> None:

@@ -188,7 +188,7 @@ def test_no_better_than_guessing_is_said_beside_the_gain(tmp_path: Path) -> None
     text = read(write_report(run)).text
 
     assert "No better than guessing" in text
-    assert "Worse than its best baseline (after, image blanked)" in text
+    assert "Worse than its best baseline (after, question alone)" in text
     assert "the tuned model does not show that it uses the image" in text
 
 

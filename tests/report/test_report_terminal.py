@@ -55,7 +55,7 @@ def test_the_verdict_is_a_few_plain_lines(tmp_path: Path) -> None:
 
     assert lines[0] == "Verdict: better"
     assert lines[1].startswith(f"  held_out: {before:.1f} % → {after:.1f} % (120 questions in 24 groups). Better: +")
-    assert f"after, image blanked {blind:.1f} %" in lines[2]
+    assert f"after, question alone {blind:.1f} %" in lines[2]
     assert lines[-1] == "warning: 9 groups only"
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
+from finesight.branches.images import image_arguments
 from finesight.branches.layout import PADDING, lay_out
 from finesight.branches.mask import additive_mask
 from finesight.models.encoded import Encoded
@@ -32,13 +33,13 @@ def answer_branches(
     max_new_tokens: int,
     end_ids: frozenset[int],
     padding_id: int,
-    placeholder_id: int,
+    placeholder_id: int | None,
     dtype: torch.dtype,
     device: torch.device,
 ) -> list[list[Answer]]:
     """Return the greedy answer to every branch of every context, as `generate` would give it row by row.
 
-    The image placeholder is never chosen: it stands for features that an answer does not have.
+    A placeholder is never chosen: it stands for image features that an answer does not have.
 
     The prefix and all questions go through the model once. Each further step appends one token for every branch that
     is still open to the same row; the mask keeps the branches apart, so the context's keys and values are never
@@ -53,10 +54,10 @@ def answer_branches(
         input_ids=layout.input_ids,
         position_ids=layout.position_ids,
         attention_mask=additive_mask(key_branches, key_branches, dtype),
-        pixel_values=pixel_values,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=last,
+        **image_arguments(pixel_values),
     )
     while open_branches.take(_choose(outputs.logits, placeholder_id)):
         input_ids, position_ids, numbers = (
@@ -73,9 +74,10 @@ def answer_branches(
     return open_branches.answers()
 
 
-def _choose(logits: torch.Tensor, placeholder_id: int) -> list[list[int]]:
+def _choose(logits: torch.Tensor, placeholder_id: int | None) -> list[list[int]]:
     """Return the likeliest token of each column: int[rows, columns]."""
-    logits[..., placeholder_id] = torch.finfo(logits.dtype).min
+    if placeholder_id is not None:
+        logits[..., placeholder_id] = torch.finfo(logits.dtype).min
     return [[int(token) for token in row] for row in logits.argmax(-1).tolist()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from finesight.models.encoded import Branch, Encoded
 
@@ -10,16 +10,35 @@ from finesight.models.encoded import Branch, Encoded
 def share_contexts(singles: Iterable[Encoded]) -> list[Encoded]:
     """Return one context for all questions that have the same prefix and images, in order of first appearance.
 
-    Questions without an image share one only within their group: a bos token is no context that would be worth it.
+    Questions about neither an image nor a text share one only within their group: a bos token is no context that
+    would be worth it.
     """
     gathered: dict[tuple[bytes, tuple[str, ...]], list[Encoded]] = {}
     for single in singles:
-        shown = tuple(image.content_hash() for image in single.images) or (single.branches[0].example.group,)
-        gathered.setdefault((single.prefix_ids.tobytes(), shown), []).append(single)
+        gathered.setdefault((single.prefix_ids.tobytes(), _shown(single)), []).append(single)
     return [
         same[0].with_branches(tuple(branch for single in same for branch in single.branches))
         for same in gathered.values()
     ]
+
+
+def _shown(single: Encoded) -> tuple[str, ...]:
+    example = single.branches[0].example
+    if not (single.images or example.context):
+        return (example.group,)
+    # The text too, not its tokens alone: a short one may have no token of its own in the prefix.
+    return (example.context, *(image.content_hash() for image in single.images))
+
+
+def keep_sources(contexts: Iterable[Encoded], names: Collection[str]) -> list[Encoded]:
+    """Return the contexts with their branches from the sources of these names alone; no names mean all sources."""
+    if not names:
+        return list(contexts)
+    kept = (
+        context.with_branches(tuple(branch for branch in context.branches if branch.example.source in names))
+        for context in contexts
+    )
+    return [context for context in kept if context.branches]
 
 
 def divide_context(context: Encoded, *, max_tokens: int, reserve: int = 0) -> list[Encoded]:

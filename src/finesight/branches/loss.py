@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from finesight.branches.images import image_arguments
 from finesight.branches.layout import Layout
 from finesight.branches.mask import additive_mask
 
@@ -20,9 +21,9 @@ def learned_losses(
         input_ids=layout.input_ids,
         position_ids=layout.position_ids,
         attention_mask=additive_mask(layout.branch_numbers, layout.branch_numbers, dtype),
-        pixel_values=pixel_values,
         logits_to_keep=layout.learned,
         use_cache=False,
+        **image_arguments(pixel_values),
     )
     labels = layout.next_labels[layout.learned]
     return nn.functional.cross_entropy(outputs.logits.float(), labels, reduction="none")

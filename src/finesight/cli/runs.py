@@ -5,8 +5,9 @@ What a person typed is looked at first; torch, which takes seconds, is imported 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from finesight.rundir import RunDir
 
 STARTER = "starter"
+REHEARSED = "a miniature of the model, stand-ins for the data, a few steps"
 _MARKS = {"pass": "ok", "warning": "WARNING", "failure": "FAILED"}
 
 
@@ -41,6 +43,12 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, by its own recipe.")
     ] = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse", help="Go through the whole run with a miniature of the model and stand-ins for the data."
+        ),
+    ] = False,
     max_tokens_per_device: MaxTokensOption = 8192,
 ) -> None:
     """Measure, tune, measure again; say what changed.
@@ -48,31 +56,70 @@ def run(
     The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
     no data.
     """
-    from finesight.errors import UserError
-    from finesight.rundir import RunDir
-    from finesight.runtime import StopRequest
+    from finesight.runtime import StopRequest, say
 
+    started = time.monotonic()
     if resume is not None:
-        if set_ or output or data_root or recipe != STARTER:
-            raise UserError(
-                "--resume goes on with a run as it was begun; RECIPE, --set, --data-root or --output would do nothing",
-                hint="give --resume alone, or start another run without it",
-            )
-        folder = RunDir.existing(resume)
-        if folder.is_evaluation:
-            raise UserError(f"{resume}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
+        _refuse_beside_resume(set_ or output or data_root or rehearse or recipe != STARTER)
+        folder = _begun_run(resume)
     else:
-        opened, root = open_recipe(recipe, set_, data_root)
-        folder = RunDir.new(opened, output, root)
-    from finesight.report.terminal import verdict_lines
-    from finesight.run import fine_tune
+        folder = _new_run(recipe, set_, data_root, output, rehearse=rehearse)
+    if rehearse or folder.is_rehearsal:
+        say(f"This is a rehearsal: {REHEARSED}. Its figures mean nothing.")
+    with _telling_how_to_go_on(folder), StopRequest() as stop, _rehearsed(folder, rehearse) as begun:
+        from finesight.run import fine_tune
 
-    with _telling_how_to_go_on(folder), StopRequest() as stop:
-        fine_tune(folder, max_tokens=max_tokens_per_device, stop=stop)
+        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop)
+    from finesight.report.terminal import verdict_lines
+
     for line in verdict_lines(folder.load("verdict")):
         print(line)
+    if folder.is_rehearsal:
+        seconds = time.monotonic() - started
+        print(f"This was a rehearsal of {seconds:.0f} seconds: every step was gone through, the figures mean nothing.")
     print(folder.path / "report.html")
     print(folder.path)
+
+
+def _refuse_beside_resume(given: object) -> None:
+    from finesight.errors import UserError
+
+    if given:
+        raise UserError(
+            "--resume goes on with a run as it was begun; RECIPE, --set, --data-root, --output or --rehearse would do "
+            "nothing",
+            hint="give --resume alone, or start another run without it",
+        )
+
+
+def _begun_run(path: Path) -> RunDir:
+    from finesight.errors import UserError
+    from finesight.rundir import RunDir
+
+    folder = RunDir.existing(path)
+    if folder.is_evaluation:
+        raise UserError(f"{path}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
+    return folder
+
+
+def _new_run(
+    recipe: str, set_: Sequence[str] | None, data_root: Path | None, output: Path | None, *, rehearse: bool
+) -> RunDir:
+    from finesight.rundir import REHEARSAL, RunDir
+
+    opened, root = open_recipe(recipe, set_, data_root)
+    if rehearse:
+        opened = opened.model_copy(update={"name": f"{opened.name}-{REHEARSAL}"})
+    return RunDir.new(opened, output, root)
+
+
+def _rehearsed(run: RunDir, rehearse: bool) -> AbstractContextManager[RunDir]:
+    """Return what gives the run itself, or the rehearsal of it."""
+    if not rehearse:
+        return nullcontext(run)
+    from finesight.rehearse import rehearsing
+
+    return rehearsing(run)
 
 
 @contextmanager
@@ -150,7 +197,7 @@ def evaluate(
 ) -> None:
     """Measure a model on a recipe's tasks.
 
-    Beside it stand the majority answer and the model without its image.
+    Beside it stand the majority answer and the model given the question alone.
     """
     from finesight.errors import UserError
     from finesight.rundir import RunDir
@@ -163,6 +210,8 @@ def evaluate(
         opened, root = open_recipe(str(own.path / "recipe.yaml"), set_, data_root or own.data_root)
     else:
         raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
+    if (Path(model) / "recipe.yaml").exists() and RunDir.existing(Path(model)).is_rehearsal:
+        raise UserError(f"{model}: a rehearsal, whose model is a miniature", hint="evaluate a run")
     target = opened.model_copy(update={"name": f"{opened.name}-evaluation"})
     folder = RunDir.new(target, output, root)
     from finesight.run import measure_only
@@ -187,7 +236,7 @@ def _open(model: str, recipe: Recipe, data_root: Path) -> Loaded:
     """Return the tuned model of a run, or a checkpoint loaded as the recipe says."""
     from finesight.models.load import load_model
     from finesight.opening import load_best, open_untuned
-    from finesight.recipe.model import LlavaModel, Loading
+    from finesight.recipe.model import ImageLoading, LlavaModel, Loading, TextModel
     from finesight.rundir import RunDir
 
     if (Path(model) / "recipe.yaml").exists():
@@ -195,18 +244,23 @@ def _open(model: str, recipe: Recipe, data_root: Path) -> Loaded:
         loaded = open_untuned(run)
         load_best(loaded, run)
         return loaded
-    settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
     path = str(Path(model).resolve()) if Path(model).exists() else model
+    if isinstance(recipe.model, TextModel):
+        settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
+        return load_model(TextModel(kind="text", name_or_path=path, **settings), data_root=data_root)
+    settings = {name: value for name, value in recipe.model if name in ImageLoading.model_fields}
     return load_model(LlavaModel(kind="llava", name_or_path=path, **settings), data_root=data_root)
 
 
 def ask(
     run: RunArgument,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="An image file; for a text model, an .svg or .txt file.")
+    ],
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about it.")],
     json: JsonOption = False,
 ) -> None:
-    """Ask about an image, before and after tuning."""
+    """Ask about an image (or a text), before and after tuning."""
     from finesight.rundir import RunDir
 
     folder = RunDir.existing(run)

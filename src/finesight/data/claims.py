@@ -11,7 +11,8 @@ from finesight.data.leaks import OWN_SETS
 from finesight.data.sources.read import id_prefix, put_questions, read_source, source_name
 from finesight.data.split import draw
 from finesight.errors import DataError, UserError
-from finesight.recipe.data import AnySource, LlavaJson, Scenes, VqaJson, VqaParquet
+from finesight.recipe.data import AnySource, LlavaJson, Scenes, Source, VqaJson, VqaParquet
+from finesight.recipe.evaluate import TaskFields
 from finesight.schema import Example
 
 Origin = tuple[str, ...]
@@ -51,7 +52,7 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
             drawn = draw(left, spec.max_samples, seed)
             taken = {example.group for example in drawn}
             left = [example for example in left if example.group not in taken]
-            claimed[place] = [put_questions(replace(example, role=spec.role), spec.prompt) for example in drawn]
+            claimed[place] = [_as_used(example, spec) for example in drawn]
             if not drawn:
                 raise DataError(
                     f"{source_name(spec)}: nothing is left for {claims[place].use}; its other uses take all of it",
@@ -70,7 +71,8 @@ def origin_of(spec: AnySource, data_root: Path) -> Origin:
             where = str(local.resolve()) if local.exists() else spec.dataset
             return (spec.kind, where, spec.split, spec.revision or "")
         case Scenes():
-            return (spec.kind, str(spec.first_scene), str(spec.scenes), str(spec.image_size))
+            # Drawn in another way they are other rows; that pictures are shared shows among the leaks.
+            return (spec.kind, spec.model_dump_json(include=set(Scenes.model_fields) - set(Source.model_fields)))
 
 
 def _turn(claim: Claim) -> tuple[bool, bool]:
@@ -113,13 +115,19 @@ def _renamed(example: Example, name: str, prefix: str, unique_prefix: str) -> Ex
     return replace(example, source=name, id=unique_prefix + example.id.removeprefix(prefix))
 
 
+def _as_used(example: Example, spec: AnySource) -> Example:
+    # A task's name is the task's own, and not its source's.
+    source = spec.name if spec.name and not isinstance(spec, TaskFields) else example.source
+    return put_questions(replace(example, source=source, role=spec.role), spec.prompt)
+
+
 def _check_claims(claims: Sequence[Claim]) -> None:
     name = source_name(claims[0].spec)
     for claim in claims[1:]:
         if _reading(claim.spec) != _reading(claims[0].spec):
             raise UserError(
                 f"{name}: {claims[0].use} and {claim.use} read it differently",
-                hint="give both the same columns, images and questions_per_scene; the rest may differ",
+                hint="give both the same columns and images; the rest may differ",
             )
     everything = [claim for claim in claims if claim.spec.max_samples is None]
     measured = [claim for claim in everything if not claim.learned]
@@ -132,5 +140,5 @@ def _check_claims(claims: Sequence[Claim]) -> None:
 
 
 def _reading(spec: AnySource) -> dict[str, object]:
-    read_by = {"columns", "images", "questions_per_scene"}
+    read_by = {"columns", "images"}
     return spec.model_dump(include=read_by)

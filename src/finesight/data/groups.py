@@ -17,8 +17,13 @@ def image_group(image: ImageSource) -> str:
     return f"image:{image.content_hash()[:_HASH_DIGITS]}"
 
 
+def text_group(text: str) -> str:
+    """Return the group of everything whose context is `text`."""
+    return f"text:{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
+
+
 def join_groups(examples: Iterable[Example]) -> list[Example]:
-    """Return the examples, those that share a group or an image now in one group.
+    """Return the examples, those that share a group, an image or a text as their context now in one group.
 
     A document with two images, and another document that shows one of them, make one group; it has the
     alphabetically first of the names that it is joined from.
@@ -28,6 +33,8 @@ def join_groups(examples: Iterable[Example]) -> list[Example]:
     for example in listed:
         for image in example.images:
             joined.join(example.group, image_group(image))
+        if example.context:
+            joined.join(example.group, text_group(example.context))
     return [
         example if (group := joined.first(example.group)) == example.group else replace(example, group=group)
         for example in listed
@@ -43,7 +50,7 @@ def group_of(images: tuple[ImageSource, ...], document: str, question: str) -> s
         return f"{_DOCUMENT}{document}"
     if images:
         return image_group(images[0])
-    return f"text:{hashlib.sha256(plain_text(question).encode()).hexdigest()[:_HASH_DIGITS]}"
+    return text_group(plain_text(question))
 
 
 def document_of(group: str) -> str:

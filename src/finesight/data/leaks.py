@@ -11,12 +11,14 @@ from finesight.schema import Example, Sets
 OWN_SETS = ("test", "validation", "train")
 """What a task may be drawn from beside its own source."""
 _NAMED = 5
+_SHOWN_CHARACTERS = 60
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 class _Asked(NamedTuple):
     images: tuple[str, ...]
+    text: str
     question: str
     answer: str
 
@@ -25,11 +27,11 @@ def find_leaks(sets: Sets) -> list[dict[str, Any]]:
     """Return what the sets share that must share nothing; an empty list is the good case.
 
     The test set, and each task that has its own source, are held against train and validation together; validation
-    is held against train. Images are equal when their stored bytes are; questions and answers when they are, but for
-    upper and lower case and blanks. Groups that the data name (`columns.group`) are compared for the run's own sets
-    alone: another data set may number its patients alike. `groups` counts the distinct images, triples or groups that
-    are shared, `examples` the evaluation set's rows that show them. A task on the training set shares everything by
-    design, and is left out.
+    is held against train. Images are equal when their stored bytes are; texts that questions are about, when every
+    character is; questions and answers when they are, but for upper and lower case and blanks. Groups that the data
+    name (`columns.group`) are compared for the run's own sets alone: another data set may number its patients alike.
+    `groups` counts the distinct images, texts, triples or groups that are shared, `examples` the evaluation set's rows
+    that show them. A task on the training set shares everything by design, and is left out.
     """
     learned = (*sets.train, *sets.validation)
     against = [
@@ -53,6 +55,7 @@ def _shared(evaluated: Sequence[Example], learned: Sequence[Example], *, documen
         yield from _finding("same group", _documents, _document_name, evaluated, learned)
     yield from _finding("same image", _image_hashes, _image_names, evaluated, learned)
     yield from _finding("same image, question and answer", _shown_and_asked, _asked_in_words, evaluated, learned)
+    yield from _finding("same text", _texts, _text_in_words, evaluated, learned)
     yield from _finding("same question and answer, no image", _only_asked, _asked_in_words, evaluated, learned)
 
 
@@ -92,12 +95,21 @@ def _shown_and_asked(example: Example) -> list[_Asked]:
 
 
 def _only_asked(example: Example) -> list[_Asked]:
-    return [] if example.images else [_asked(example)]
+    return [] if example.has_context else [_asked(example)]
 
 
 def _asked(example: Example) -> _Asked:
     questions = " ".join(turn.text for turn in example.turns if turn.role == "user")
-    return _Asked(tuple(_image_hashes(example)), plain_text(questions), plain_text(example.answer))
+    return _Asked(tuple(_image_hashes(example)), example.context, plain_text(questions), plain_text(example.answer))
+
+
+def _texts(example: Example) -> list[str]:
+    return [example.context] if example.context else []
+
+
+def _text_in_words(example: Example) -> str:
+    text = " ".join(example.context.split())
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _image_names(example: Example) -> str:

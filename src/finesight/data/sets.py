@@ -137,7 +137,12 @@ def _together(sources: Iterable[Sequence[Example]]) -> list[Example]:
 
 
 def _describe(examples: Sequence[Example]) -> dict[str, Any]:
-    contexts = {tuple(image.content_hash() for image in example.images) or example.id for example in examples}
+    contexts = {
+        (tuple(image.content_hash() for image in example.images), example.context)
+        if example.has_context
+        else example.id
+        for example in examples
+    }
     answers = Counter(example.answer for example in examples)
     return {
         "examples": len(examples),

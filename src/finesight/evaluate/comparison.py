@@ -34,6 +34,9 @@ def compare(
         raise UserError(f"{a} and {b}: one is a folder, the other a file", hint="compare two runs, or two .jsonl files")
     if a.is_dir():
         run_a, run_b = RunDir.existing(a), RunDir.existing(b)
+        for run in (run_a, run_b):
+            if run.is_rehearsal:
+                raise UserError(f"{run.path}: a rehearsal, whose figures mean nothing", hint="compare two runs")
         metrics, left_out = _shared_tasks(run_a, run_b, metric)
         records = {name: (run_a.records("after", name), run_b.records("after", name)) for name in metrics}
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -20,7 +20,7 @@ class BlankImage:
     name = "blank"
 
     def open(self) -> Image.Image:
-        """Raise: there is nothing to see; `Formatter.blank_pixels` makes what the model gets."""
+        """Raise: there is nothing to see; `Formatter.pixels` makes what the model gets."""
         raise OSError("a blank image has no file")
 
     def content_hash(self) -> str:
@@ -35,15 +35,16 @@ class Engine:
     loaded: Loaded
     max_tokens: int
     """Tokens that may be in the model at once, answers included."""
-    blank_images: bool = False
-    """Answer without seeing: every image is replaced by its mean. What is still right was guessed from the text."""
+    without_context: bool = False
+    """Answer from the question alone: every image is replaced by its mean, every text taken away. What is still right
+    was guessed."""
 
     def answer(self, questions: Sequence[Encoded], *, max_new_tokens: int) -> Iterator[list[Prediction]]:
         """Yield the greedy answers, a batch of contexts at a time, in an order of the engine's choosing.
 
         `questions` are contexts with one branch that ends where the answer begins.
         """
-        contexts = share_contexts(map(_blanked, questions) if self.blank_images else questions)
+        contexts = share_contexts(map(self._question_alone, questions) if self.without_context else questions)
         rows = [
             row
             for context in contexts
@@ -55,18 +56,15 @@ class Engine:
     def _answer_batch(self, rows: Sequence[Encoded], max_new_tokens: int) -> list[Prediction]:
         model, formatter = self.loaded.model, self.loaded.formatter
         images = [image for row in rows for image in row.images]
-        pixels = None
-        if images:
-            pixels = formatter.blank_pixels(len(images)) if self.blank_images else formatter.pixels(images)
-            pixels = pixels.to(self.loaded.device, model.dtype)
+        pixels = formatter.pixels(images, blank=self.without_context)
         answers = answer_branches(
             model,
             rows,
-            pixels,
+            pixels.to(self.loaded.device, model.dtype) if pixels is not None else None,
             max_new_tokens=max_new_tokens,
             end_ids=formatter.end_ids,
             padding_id=formatter.tokenizer.pad_token_id,
-            placeholder_id=formatter.image_token_id,
+            placeholder_id=formatter.placeholder_id,
             dtype=model.dtype,
             device=self.loaded.device,
         )
@@ -76,6 +74,8 @@ class Engine:
             for branch, answer in zip(row.branches, row_answers, strict=True)
         ]
 
-
-def _blanked(single: Encoded) -> Encoded:
-    return Encoded(single.prefix_ids, tuple(BlankImage() for _ in single.images), single.branches)
+    def _question_alone(self, single: Encoded) -> Encoded:
+        example = single.branches[0].example
+        if example.context:
+            single = self.loaded.formatter.encode(replace(example, context=""), answered=False)
+        return Encoded(single.prefix_ids, tuple(BlankImage() for _ in single.images), single.branches)

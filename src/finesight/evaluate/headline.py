@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-Verdict = Literal["better", "worse", "no difference found", "no better than guessing"]
+Verdict = Literal["better", "worse", "no difference found", "no better than guessing", "rehearsal"]
+
+REHEARSED = (
+    "This was a rehearsal, with a miniature of the model and stand-ins for the data. Every step of the run was gone "
+    "through; none of its figures means anything."
+)
 
 FEW_GROUPS = 20
 """Below so many groups, intervals over groups are too narrow to be taken at their word."""
@@ -13,7 +18,7 @@ KEPT_MARGIN = 0.02
 """An ability counts as kept when a loss of this much (two points) is ruled out."""
 _MOST_CAUTIOUS_FIRST: tuple[Verdict, ...] = ("worse", "no better than guessing", "better", "no difference found")
 _BASELINE_WORDS = {
-    "blind": "the tuned model without the image",
+    "blind": "the tuned model given the question alone",
     "majority": "the most frequent answer",
     "majority_by_question_type": "the most frequent answer to each type of question",
 }

@@ -25,17 +25,17 @@ def evaluate_all(
     thumbnails: Thumbnails,
     max_tokens: int,
     stop: StopRequest,
-    blank_images: bool = False,
+    without_context: bool = False,
 ) -> None:
     """Answer every task as `predictor`, going on where an earlier start stopped.
 
-    With `blank_images`, tasks with questions that show no image are left out: without their images these would be
+    With `without_context`, tasks with questions about neither an image nor a text are left out: these would be
     answered as before, and what the model knows would pass for a guess.
     """
     loaded.model.eval()
-    engine = Engine(loaded, max_tokens, blank_images)
+    engine = Engine(loaded, max_tokens, without_context)
     for tokenized in tasks:
-        if not blank_images or all(example.images for example in tokenized.task.examples):
+        if not without_context or all(example.has_context for example in tokenized.task.examples):
             measure(engine, tokenized, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
 
 

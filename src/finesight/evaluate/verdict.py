@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from finesight.errors import UserError
 from finesight.evaluate.baselines import OWN_SETS, majority_from
-from finesight.evaluate.headline import FEW_GROUPS, headline
+from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.score import Scored, align, break_down, count_outcomes, score_records, summarise
 from finesight.evaluate.stats import paired_difference
@@ -17,7 +17,7 @@ from finesight.rundir import RunDir
 from finesight.schema import Role, TaskExamples
 
 BASELINES = ("blind", "majority", "majority_by_question_type")
-"""What knows less than the tuned model: itself without the image, and guessing."""
+"""What knows less than the tuned model: itself given the question alone, and guessing."""
 PREDICTORS = ("before", "after", *BASELINES)
 NEEDED = ("before", "after")
 
@@ -88,6 +88,8 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
     }
     verdict, sentences = headline(judged, chosen_on)
     all_warnings = list(dict.fromkeys([*warnings, *own_warnings]))
+    if run.is_rehearsal:
+        verdict, sentences, all_warnings = "rehearsal", [REHEARSED], []
     return {"headline": {"verdict": verdict, "sentences": sentences, "warnings": all_warnings}, "tasks": judged}
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from torch import nn
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
     CLIPVisionModel,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -27,13 +21,12 @@ from finesight.models.families import image_geometry, require_right_features, re
 from finesight.models.llava import LLAVA_PARTS, LLAVA_TRAITS, make_formatter, meta_llava
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
+from finesight.models.part_sources import Texts, cast_weights, choose_tokenizer, make_language_model, read_config
 from finesight.models.positions import resize_positions
-from finesight.models.tokenizers import ensure_special_tokens, first_line, learn_tokenizer, load_tokenizer
+from finesight.models.tokenizers import IMAGE_TOKEN, ensure_special_tokens
 from finesight.models.weights import load_weights
-from finesight.recipe.model import AssembledModel, PartSource
+from finesight.recipe.model import AssembledModel
 from finesight.schema import PartName
-
-Texts = Callable[[], Iterable[str]]
 
 
 def load_assembled(
@@ -49,7 +42,7 @@ def load_assembled(
             "an assembled model cannot be quantised", hint="assemble and save it first, or set quantization: none"
         )
     config = assembled_config(spec, data_root)
-    tokenizer = _tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
+    tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
     image_token_id = ensure_special_tokens(tokenizer)
     torch.manual_seed(seed)
     model = _graft(spec, config, data_root)
@@ -69,16 +62,6 @@ def load_assembled(
     )
 
 
-def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Put every weight into one number format, and leave the buffers as they are.
-
-    `model.to(dtype)` would round the rotary frequencies too: in bfloat16 a token some hundred places on is then turned
-    by the wrong angle. `from_pretrained` keeps them in float32 as well.
-    """
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
-
-
 def random_parts(spec: AssembledModel) -> frozenset[PartName]:
     """Return the parts whose weights begin as random numbers."""
     parts: set[PartName] = {"projector"}
@@ -91,8 +74,8 @@ def random_parts(spec: AssembledModel) -> frozenset[PartName]:
 
 def assembled_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
     """Return the configuration of the whole, before the vocabulary is fitted to the tokenizer."""
-    vision = _vision_config(_part_config(spec.vision, "vision", data_root))
-    text = _part_config(spec.language, "language", data_root)
+    vision = _vision_config(read_config(spec.vision, "model.vision", data_root))
+    text = read_config(spec.language, "model.language", data_root)
     require_supported(vision, "vision")
     require_supported(text, "language")
     strategy = spec.vision_feature_select_strategy or right_strategy(vision)
@@ -116,44 +99,9 @@ def described_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
     """Return the configuration of the whole as loading leaves it, so that parameters can be counted without weights."""
     config = assembled_config(spec, data_root)
     if spec.language.name_or_path is not None and spec.tokenizer.vocab_size is None:
-        tokenizer = _tokenizer(spec, data_root=data_root, texts=tuple, saved=None)
+        tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=tuple, saved=None)
         ensure_special_tokens(tokenizer)
         config.text_config.vocab_size = max(config.text_config.vocab_size, len(tokenizer))
-    return config
-
-
-def _part_config(source: PartSource, part: PartName, data_root: Path) -> PreTrainedConfig:
-    if source.config is not None:
-        return _written_config(source.config, part)
-    location = locate(str(source.name_or_path), source.revision, data_root)
-    try:
-        return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{location}: no model can be found there ({first_line(error)})",
-            hint=f"model.{part}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
-        ) from error
-
-
-def _written_config(written: dict[str, Any], part: PartName) -> PreTrainedConfig:
-    """Return the configuration that a recipe writes out. Raises `ModelError` where transformers would guess."""
-    settings = {name: value for name, value in written.items() if name != "model_type"}
-    if "model_type" not in written:
-        raise ModelError(f"model.{part}.config has no model_type", hint="e.g. model_type: llama")
-    try:
-        known = AutoConfig.for_model(written["model_type"]).to_dict().keys()
-        config = AutoConfig.for_model(written["model_type"], **settings)
-    except (ValueError, TypeError, StrictDataclassError) as error:
-        raise ModelError(
-            f"model.{part}.config: {' '.join(str(error).split())}", hint="see transformers' documentation"
-        ) from error
-    if unknown := sorted(settings.keys() - known):
-        # transformers keeps a misspelt setting and takes its default instead.
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        raise ModelError(
-            f"model.{part}.config: a {written['model_type']} has no {', '.join(unknown)}",
-            hint=f"did you mean {close[0]}?" if close else "see transformers' documentation",
-        )
     return config
 
 
@@ -180,11 +128,7 @@ def _graft(spec: AssembledModel, config: LlavaConfig, data_root: Path) -> LlavaF
     else:
         location = locate(str(spec.vision.name_or_path), spec.vision.revision, data_root)
         tower = load_weights(tower_class, location, may_hold_more=True, config=config.vision_config, **attention)
-    if spec.language.config is not None:
-        language = AutoModelForCausalLM.from_config(config.text_config, **attention)
-    else:
-        location = locate(str(spec.language.name_or_path), spec.language.revision, data_root)
-        language = load_weights(AutoModelForCausalLM, location, **attention)
+    language = make_language_model(spec.language, config.text_config, data_root, **attention)
     model.model.vision_tower = tower
     model.model.multi_modal_projector = LlavaMultiModalProjector(config)
     model.model.language_model = language.model
@@ -193,21 +137,12 @@ def _graft(spec: AssembledModel, config: LlavaConfig, data_root: Path) -> LlavaF
     return model
 
 
-def _tokenizer(spec: AssembledModel, *, data_root: Path, texts: Texts, saved: Path | None) -> PreTrainedTokenizerBase:
-    if saved is not None:
-        return load_tokenizer(str(saved), None)
-    if spec.tokenizer.vocab_size is not None:
-        return learn_tokenizer(texts(), spec.tokenizer.vocab_size)
-    if spec.tokenizer.name_or_path is not None:
-        location = locate(spec.tokenizer.name_or_path, None, data_root)
-    elif spec.language.name_or_path is not None:
-        location = locate(spec.language.name_or_path, spec.language.revision, data_root)
-    else:
-        raise ModelError(
-            "a language model from a config brings no tokenizer",
-            hint="give model.tokenizer: {vocab_size: 2000} to learn one, or {name_or_path: …}",
-        )
-    return load_tokenizer(location.name_or_path, location.revision)
+def _choose_tokenizer(
+    spec: AssembledModel, *, data_root: Path, texts: Texts, saved: Path | None
+) -> PreTrainedTokenizerBase:
+    return choose_tokenizer(
+        spec.tokenizer, spec.language, data_root=data_root, texts=texts, saved=saved, extra_tokens=(IMAGE_TOKEN,)
+    )
 
 
 def _fit_vocabulary(

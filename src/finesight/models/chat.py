@@ -32,10 +32,10 @@ class ChatFormat:
     """One tokenizer's chat template, whichever way it takes its content.
 
     String templates get `<image>` written before the question (as LLaVA's own data has it); list templates get
-    `{"type": "image"}` pieces.
+    `{"type": "image"}` pieces. A model that sees no images has no image token.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_token: str, template: str | None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_token: str | None, template: str | None) -> None:
         if template is not None:
             tokenizer.chat_template = template
         if tokenizer.chat_template is None:
@@ -104,21 +104,23 @@ class ChatFormat:
     def _find_content_style(self) -> ContentStyle:
         """Return which content the template shows in full: one image token, and the text as it was written."""
         turns = (Turn("user", _PROBE),)
+        expected = (self._image_token, _PROBE) if self._image_token else (_PROBE,)
         shown, refusals = [], []
         styles: tuple[ContentStyle, ...] = ("list", "string")
         for style in styles:
             try:
-                text = self._apply(self._messages(turns, 1, style), ask=False)
+                text = self._apply(self._messages(turns, len(expected) - 1, style), ask=False)
             except ModelError as error:
                 refusals.append(error)
                 continue
-            if text.count(self._image_token) == 1 and text.count(_PROBE) == 1 and "'type'" not in text:
+            if all(text.count(part) == 1 for part in expected) and "'type'" not in text:
                 return style
             shown.append(text)
         if not shown:
             raise refusals[-1]
+        dropped = "image" if self._image_token else "question"
         raise ModelError(
-            f"the chat template drops the image: {self._image_token} does not come out of it ({shown[-1]!r})",
+            f"the chat template drops the {dropped}: {expected[0]} does not come out of it ({shown[-1]!r})",
             hint="give a template that keeps the content of the user's turn, in model.chat_template",
         )
 

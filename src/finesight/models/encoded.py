@@ -36,7 +36,7 @@ class Encoded:
     """A context and the branches behind it: what becomes one row."""
 
     prefix_ids: Tokens
-    """int[tokens]: the template's opening and the image tokens, one for each image feature."""
+    """int[tokens]: the template's opening, the image tokens (one for each image feature), and the context's text."""
     images: tuple[ImageSource, ...]
     branches: tuple[Branch, ...]
 

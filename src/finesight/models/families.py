@@ -7,7 +7,7 @@ from typing import Any, Literal
 from transformers import PreTrainedConfig
 
 from finesight.errors import ModelError
-from finesight.models.formatter import ImageGeometry
+from finesight.models.image_formatter import ImageGeometry
 from finesight.recipe.model import SUPPORTED_LANGUAGE_TYPES, SUPPORTED_VISION_TYPES
 
 FeatureStrategy = Literal["default", "full"]

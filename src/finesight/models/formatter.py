@@ -1,13 +1,14 @@
-"""From an example to tokens, labels and pixels, for families whose images are placeholder tokens in the text."""
+"""From an example to tokens and labels: what a family's tokenizer and chat template make of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError, ModelError
@@ -17,88 +18,76 @@ from finesight.schema import Example, ImageSource, Turn
 
 
 @dataclass(frozen=True)
-class ImageGeometry:
-    """What the vision encoder takes and gives."""
+class Marked:
+    """A conversation's tokens, with what is marked in them."""
 
-    size: int
-    """Side of its input in pixels."""
-    features: int
-    """Features it gives for an image: that many image tokens stand in the text."""
+    ids: Tokens
+    """int[tokens]"""
+    labels: Tokens
+    """int[tokens]: the token itself where it is learned, else `UNLEARNED`."""
+    context_tokens: int
+    """How many of them, from the first, are the context."""
 
 
 class Formatter:
-    """A family's tokenizer, chat template and image processor as one."""
+    """A text model's tokenizer and chat template as one; families that see images build on it."""
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        image_processor: Any,
-        chat: ChatFormat,
-        *,
-        image_token_id: int,
-        geometry: ImageGeometry,
-        system_prompt: str | None,
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, *, system_prompt: str | None) -> None:
         if not tokenizer.is_fast:
             raise ModelError(
                 "the tokenizer gives no character offsets, so answers cannot be found in a conversation",
                 hint="save it as a fast tokenizer (tokenizer.json)",
             )
         self.tokenizer = tokenizer
-        self.image_processor = image_processor
         self.chat = chat
-        self.image_token_id = image_token_id
-        self.geometry = geometry
         self.system_prompt = system_prompt
         self._opening = _opening_ids(tokenizer)
         self._prefixes: dict[bytes, Tokens] = {}
         self._template_end = self._find_template_end()
         self.end_ids = self._find_end_ids()
 
+    @property
+    def placeholder_id(self) -> int | None:
+        """The token that stands for something else than text, which no answer may hold; None where there is none."""
+        return None
+
     def encode(self, example: Example, *, answered: bool) -> Encoded:
         """Return an example as a context with one branch.
 
         With `answered`, the branch holds the answers, labelled where they are learned; without, it ends where the
-        model's answer begins. Raises `DataError` when the text itself holds an image token.
+        model's answer begins. Raises `DataError` for an example that this model cannot be given.
         """
-        turns = self._with_system(example.turns)
+        turns = self._with_system(_with_context(example))
+        images = len(example.images)
         if answered:
-            conversation = self._converse(turns, len(example.images))
+            conversation = self._converse(turns, images)
         else:
-            conversation = Conversation(self.chat.render(turns[:-1], len(example.images), ask=True), ())
-        ids, labels = self._tokenize(conversation)
-        placeholders = int((ids == self.image_token_id).sum())
-        if placeholders != len(example.images):
-            raise DataError(
-                f"{example.id}: {placeholders} image tokens in the text for {len(example.images)} images",
-                hint="remove the image token from the question's text; the template places it",
-            )
-        ids, labels = self._expand(ids, labels)
-        cut = self._prefix_length(ids)
-        branch = Branch(example, ids[cut:], labels[cut:])
-        return Encoded(self._intern(ids[:cut]), example.images, (branch,))
+            conversation = Conversation(self.chat.render(turns[:-1], images, ask=True), ())
+        marked = self._place_images(example, self._tokenize(conversation, example.context))
+        cut = marked.context_tokens
+        branch = Branch(example, marked.ids[cut:], marked.labels[cut:])
+        return Encoded(self._intern(marked.ids[:cut]), example.images, (branch,))
 
-    def pixels(self, images: Sequence[ImageSource]) -> torch.Tensor:
-        """Return the images as the vision encoder takes them: float[images, 3, size, size].
+    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
+        """Return the images (with `blank`, as many without content) as the model takes them; None for no images."""
+        assert not images, "encode refuses images"
+        return None
 
-        Raises `DataError` when one cannot be decoded.
-        """
-        opened = []
-        for image in images:
-            try:
-                opened.append(image.open())
-            except OSError as error:
-                raise DataError(f"{image.name}: cannot be decoded ({error})", hint="run `finesight check`") from error
-        pixels: torch.Tensor = self.image_processor(images=opened, return_tensors="pt")["pixel_values"]
-        return pixels
-
-    def blank_pixels(self, images: int) -> torch.Tensor:
-        """Return so many images without content, the mean of what the encoder was trained on: float[images, 3, …]."""
-        return torch.zeros(images, 3, self.geometry.size, self.geometry.size)
+    def save_image_processor(self, folder: Path) -> None:
+        """Write what prepares images, where the family has such a thing."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer's tokens, without special tokens and blanks around it."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def _place_images(self, example: Example, marked: Marked) -> Marked:
+        """Return the tokens with those of the example's images among them, here: refuse images."""
+        if example.images:
+            raise DataError(
+                f"{example.id}: shows an image ({example.images[0].name}), but the model reads text alone",
+                hint="use a model that sees images (model.kind llava or assembled), or data whose context is a text",
+            )
+        return marked
 
     def _with_system(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
         if self.system_prompt is None or turns[0].role == "system":
@@ -117,36 +106,26 @@ class Formatter:
         text = conversation.text[:end] + self.tokenizer.eos_token
         return Conversation(text, (*others, (begin, len(text))))
 
-    def _tokenize(self, conversation: Conversation) -> tuple[Tokens, Tokens]:
-        """Return ids and labels; learned are an answer's tokens and the one that ends it."""
+    def _tokenize(self, conversation: Conversation, context: str) -> Marked:
+        """Return the conversation as tokens; learned are an answer's tokens and the one that ends it."""
         encoding = self.tokenizer(conversation.text, add_special_tokens=False, return_offsets_mapping=True)
         bos = self.tokenizer.bos_token
         opening = [] if bos and conversation.text.startswith(bos) else self._opening
         ids = np.array([*opening, *encoding["input_ids"]], dtype=np.int32)
         labels = np.full_like(ids, UNLEARNED)
-        starts = np.array([start for start, _ in encoding["offset_mapping"]], dtype=np.int64)
+        offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        starts = offsets[:, 0]
         for begin, end in conversation.answers:
             inside = len(opening) + np.flatnonzero((starts >= begin) & (starts < end))
             ended = np.flatnonzero(np.isin(ids[inside], list(self.end_ids)))
             learned = inside[: ended[0] + 1] if len(ended) else inside
             labels[learned] = ids[learned]
-        return ids, labels
-
-    def _expand(self, ids: Tokens, labels: Tokens) -> tuple[Tokens, Tokens]:
-        """Repeat each image token once for every feature of the image."""
-        repeats = np.where(ids == self.image_token_id, self.geometry.features, 1)
-        return np.repeat(ids, repeats), np.repeat(labels, repeats)
-
-    def _prefix_length(self, ids: Tokens) -> int:
-        """Return where the context ends: behind the last image token, or behind the first token where there is none.
-
-        It never depends on which questions come together, so a context is the same in training and evaluation.
-        """
-        images = np.flatnonzero(ids == self.image_token_id)
-        return int(images[-1]) + 1 if len(images) else 1
+        inside_context = _tokens_inside(context, conversation.text, offsets)
+        # Without a context the first token is one all the same: a branch has to stand behind something.
+        return Marked(ids, labels, len(opening) + inside_context if inside_context else 1)
 
     def _intern(self, prefix: Tokens) -> Tokens:
-        """Return one array for equal prefixes: image tokens are alike for all images, so a data set needs few."""
+        """Return one array for equal prefixes: all questions about a context have the same."""
         return self._prefixes.setdefault(prefix.tobytes(), prefix)
 
     def _find_template_end(self) -> int | None:
@@ -172,6 +151,37 @@ class Formatter:
                 hint="set the tokenizer's eos_token",
             )
         return frozenset(ends)
+
+
+def _with_context(example: Example) -> tuple[Turn, ...]:
+    """Return what is said: a context stands in the first question, before it."""
+    if not example.context:
+        return example.turns
+    first = next(number for number, turn in enumerate(example.turns) if turn.role == "user")
+    asked = example.turns[first]
+    said = replace(asked, text=f"{example.context}\n{asked.text}")
+    return (*example.turns[:first], said, *example.turns[first + 1 :])
+
+
+def _tokens_inside(context: str, text: str, offsets: NDArray[np.int64]) -> int:
+    """Return behind how many tokens of `text` the context ends; 0 where there is none.
+
+    The last token counted lies wholly inside the context, blanks at the context's end left out: which question comes
+    next may change how those are cut into tokens, and then each question would have a context of its own. Raises
+    `ModelError` when the template rewrites the context.
+    """
+    inner = context.strip()
+    if not inner:
+        return 0
+    begin = text.find(inner)
+    if begin < 0:
+        raise ModelError(
+            "the chat template does not show a context as it was written",
+            hint="give a template that keeps the content of the user's turn, in model.chat_template",
+        )
+    starts, ends = offsets[:, 0], offsets[:, 1]
+    inside = np.flatnonzero((starts >= begin) & (ends <= begin + len(inner)))
+    return int(inside[-1]) + 1 if len(inside) else 0
 
 
 def _opening_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

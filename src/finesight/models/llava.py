@@ -13,15 +13,21 @@ from transformers.utils import cached_file
 from finesight.errors import ModelError
 from finesight.models.chat import ChatFormat, read_template
 from finesight.models.families import image_geometry, require_right_features, require_supported
-from finesight.models.formatter import Formatter
+from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
 from finesight.models.quantize import keep_differentiable, quantization_arguments
-from finesight.models.tokenizers import IMAGE_TOKEN, first_line, load_tokenizer
+from finesight.models.tokenizers import (
+    IMAGE_TOKEN,
+    ensure_pad_token,
+    first_line,
+    load_tokenizer,
+    require_vocabulary,
+)
 from finesight.models.weights import load_weights
-from finesight.recipe.model import LlavaModel, Loading
+from finesight.recipe.model import ImageLoading, LlavaModel
 
 LLAVA_PARTS = PartMap(
     {
@@ -67,7 +73,8 @@ def read_llava_config(location: Location) -> LlavaConfig:
     if not isinstance(config, LlavaConfig):
         raise ModelError(
             f"{location}: a model of type {config.model_type!r}, not LLaVA",
-            hint="kind: llava loads LlavaForConditionalGeneration; kind: assembled puts one together from parts",
+            hint="kind: llava loads LlavaForConditionalGeneration; kind: assembled puts one together from parts; "
+            "kind: text loads a language model by itself",
         )
     require_supported(config.vision_config, "vision")
     require_supported(config.text_config, "language")
@@ -82,23 +89,18 @@ def meta_llava(config: LlavaConfig) -> LlavaForConditionalGeneration:
 
 
 def make_formatter(
-    spec: Loading, *, config: LlavaConfig, tokenizer: Any, location: Location | None, data_root: Path
-) -> Formatter:
+    spec: ImageLoading, *, config: LlavaConfig, tokenizer: Any, location: Location | None, data_root: Path
+) -> ImageFormatter:
     """Return a LLaVA's formatter, with tokenizer, template, images and vocabulary made sure to fit each other.
 
     `location` is where an image processor is read from; without one, images are resized to a square.
     """
     template = read_template(spec.chat_template, data_root) if spec.chat_template else None
     image_token = _image_token(tokenizer, config)
-    if len(tokenizer) > config.text_config.vocab_size:
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer)} tokens, the language model only {config.text_config.vocab_size}",
-            hint="use the tokenizer that belongs to the checkpoint",
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    require_vocabulary(tokenizer, config.text_config.vocab_size)
+    ensure_pad_token(tokenizer)
     geometry = image_geometry(config.vision_config, config.vision_feature_select_strategy)
-    return Formatter(
+    return ImageFormatter(
         tokenizer,
         _image_processor(location, geometry.size),
         ChatFormat(tokenizer, image_token, template),

@@ -15,7 +15,8 @@ from finesight.models.loaded import Loaded
 from finesight.models.location import locate
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
-from finesight.recipe.model import AssembledModel, LlavaModel, Model
+from finesight.models.text import TEXT_PARTS, load_text, meta_text, read_text_config
+from finesight.recipe.model import AssembledModel, LlavaModel, Model, TextModel
 
 
 def load_model(
@@ -34,6 +35,8 @@ def load_model(
             loaded = load_llava(spec, data_root=data_root, dtype=dtype)
         case AssembledModel():
             loaded = load_assembled(spec, data_root=data_root, dtype=dtype, seed=seed, texts=texts, saved=saved)
+        case TextModel():
+            loaded = load_text(spec, data_root=data_root, dtype=dtype, seed=seed, texts=texts, saved=saved)
     loaded.model.to(choose_device())
     loaded.model.eval()
     return loaded
@@ -42,6 +45,8 @@ def load_model(
 def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, PartMap]:
     """Return the recipe's model without weights (on the meta device), and the map of its parts."""
     match spec:
+        case TextModel():
+            return meta_text(read_text_config(spec, data_root)), TEXT_PARTS
         case LlavaModel():
             config = read_llava_config(locate(spec.name_or_path, spec.revision, data_root))
         case AssembledModel():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finesight.errors import ModelError
+from finesight.models.shipped import find_shipped
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
@@ -31,11 +32,13 @@ class Location:
 
 
 def locate(name_or_path: str, revision: str | None, data_root: Path) -> Location:
-    """Return where `name_or_path` is. A path that exists below the data root wins over the hub's name.
+    """Return where `name_or_path` is. A path that exists below the data root wins over a shipped model's or hub's name.
 
     Raises `ModelError` for something that can only be a path and does not exist.
     """
     folder = (data_root / Path(name_or_path).expanduser()).resolve()
+    if (shipped := find_shipped(name_or_path)) and not folder.exists():
+        return Location(str(shipped), None, is_folder=True)
     if folder.is_dir():
         return Location(str(folder), None, is_folder=True)
     if folder.exists():

@@ -37,6 +37,12 @@ class PartMap:
     """Which modules make up which part, by the beginnings of their parameters' names."""
 
     prefixes: Mapping[PartName, tuple[str, ...]]
+    """For each part; none for a part that the family has not, as the vision encoder of a text model."""
+
+    @property
+    def present(self) -> tuple[PartName, ...]:
+        """The parts that the family has."""
+        return tuple(part for part in PART_NAMES if self.prefixes[part])
 
     def part_of(self, name: str) -> PartName | None:
         """Return the part that a bare parameter name belongs to, or None when it belongs to none."""

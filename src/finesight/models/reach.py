@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import LlavaConfig, PreTrainedModel
 
 from finesight.models.families import image_geometry
 
@@ -20,20 +21,26 @@ def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
     """
     twin.train()
     twin.requires_grad_(True)
-    geometry = image_geometry(twin.config.vision_config, twin.config.vision_feature_select_strategy)
-    tokens = geometry.features + 2
+    features, seen = _one_image(twin.config) if isinstance(twin.config, LlavaConfig) else (0, {})
+    tokens = features + 2
     with _without_value_checks():
         logits = twin(
             input_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
             position_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
             attention_mask=torch.zeros(1, 1, tokens, tokens, device="meta"),
-            pixel_values=torch.zeros(1, 3, geometry.size, geometry.size, device="meta"),
             use_cache=False,
+            **seen,
         ).logits
         logits.sum().backward()
     reached = frozenset(name for name, parameter in twin.named_parameters() if parameter.grad is not None)
     twin.zero_grad(set_to_none=True)
     return reached
+
+
+def _one_image(config: LlavaConfig) -> tuple[int, dict[str, Any]]:
+    """Return how many tokens an image takes in a row, and the image as an argument of the model."""
+    geometry = image_geometry(config.vision_config, config.vision_feature_select_strategy)
+    return geometry.features, {"pixel_values": torch.zeros(1, 3, geometry.size, geometry.size, device="meta")}
 
 
 @contextmanager

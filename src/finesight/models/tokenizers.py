@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -13,8 +13,10 @@ IMAGE_TOKEN = "<image>"
 BOS_TOKEN, EOS_TOKEN, PAD_TOKEN = "<s>", "</s>", "<pad>"
 
 
-def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE of at most `vocab_size` tokens, image, bos, eos and pad tokens included.
+def learn_tokenizer(
+    texts: Iterable[str], vocab_size: int, extra_tokens: Sequence[str] = (IMAGE_TOKEN,)
+) -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE of at most `vocab_size` tokens, bos, eos, pad and `extra_tokens` included.
 
     Every text can be written with it: the 256 byte tokens are always there.
     """
@@ -23,7 +25,7 @@ def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[PAD_TOKEN, BOS_TOKEN, EOS_TOKEN, IMAGE_TOKEN],
+        special_tokens=[PAD_TOKEN, BOS_TOKEN, EOS_TOKEN, *extra_tokens],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -33,7 +35,7 @@ def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         bos_token=BOS_TOKEN,
         eos_token=EOS_TOKEN,
         pad_token=PAD_TOKEN,
-        extra_special_tokens=[IMAGE_TOKEN],
+        extra_special_tokens=list(extra_tokens),
     )
 
 
@@ -53,9 +55,23 @@ def ensure_special_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
     """Give the tokenizer an image token and a pad token where it lacks them, and return the image token's id."""
     if IMAGE_TOKEN not in tokenizer.get_vocab():
         tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=True)
+    ensure_pad_token(tokenizer)
+    return int(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
+
+
+def ensure_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give the tokenizer a pad token where it lacks one: padding is never seen, so eos will do."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return int(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
+
+
+def require_vocabulary(tokenizer: PreTrainedTokenizerBase, size: int) -> None:
+    """Raise `ModelError` when the tokenizer has tokens that the language model has no embedding for."""
+    if len(tokenizer) > size:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens, the language model only {size}",
+            hint=f"use the checkpoint's own tokenizer; in a config, set vocab_size: {len(tokenizer)} or more",
+        )
 
 
 def first_line(error: BaseException) -> str:

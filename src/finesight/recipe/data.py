@@ -13,6 +13,8 @@ from finesight.schema import Role
 class Source(Spec):
     """What every source has."""
 
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """What it is called in figures and in `stages`. Default: its file's or data set's name, or `scenes`."""
     role: Role = "train"
     """`train`, or `replay`: general examples mixed in so that the model does not forget them."""
     max_samples: int | None = Field(default=None, gt=0)
@@ -92,14 +94,34 @@ class Scenes(Source):
 
     kind: Literal["scenes"]
     """Pictures and questions that finesight draws itself; no file is needed."""
+    context: Literal["image", "svg"] = "image"
+    """What the questions are about: the picture, or its objects as SVG text, a path a line."""
+    world: Literal["general", "house"] = "general"
+    """`general`: colours, shapes, sizes, sides; `house`: what the general world shows but never names."""
+    languages: tuple[Literal["en", "ru"], ...] = Field(default=("en",), min_length=1)
+    """In which languages the same questions are asked."""
     scenes: int = Field(default=200, gt=0)
     """How many pictures."""
-    questions_per_scene: int = Field(default=6, gt=0)
-    """How many questions about each."""
-    image_size: int = Field(default=64, ge=16)
+    questions_per_scene: int = Field(default=6, ge=0)
+    """How many questions about each, at most: a picture of one object has fewer. The types take turns."""
+    captions_per_scene: int = Field(default=0, ge=0, le=1)
+    """1: ask for a caption too."""
+    dialogues_per_scene: int = Field(default=0, ge=0)
+    """How many short dialogues about each picture, at most."""
+    image_size: int = Field(default=96, ge=16)
     """Side of a picture in pixels."""
     first_scene: int = Field(default=0, ge=0)
     """Number of the first picture: other numbers are other pictures."""
+    most_objects: int = Field(default=6, ge=1, le=6)
+    """Pass over pictures with more objects than that."""
+
+    @model_validator(mode="after")
+    def _house_asks_about_pictures(self) -> Scenes:
+        if self.world == "house" and self.context == "svg":
+            raise ValueError("the house world is about rims and sheets, which the SVG text does not hold")
+        if self.world == "house" and (self.captions_per_scene or self.dialogues_per_scene):
+            raise ValueError("the house world has questions only; captions and dialogues are the general world's")
+        return self
 
 
 AnySource = Annotated[LlavaJson | VqaJson | VqaParquet | Scenes, Field(discriminator="kind")]

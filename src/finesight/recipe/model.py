@@ -36,11 +36,16 @@ class Loading(Spec):
     """A template's built-in name, a .jinja file or Jinja text. Default: the tokenizer's own."""
     system_prompt: str | None = None
     """Said before every conversation. It is part of the context, so it is encoded once for all questions."""
+
+
+class ImageLoading(Loading):
+    """How a model that sees images is loaded and spoken to."""
+
     image_size: int | None = Field(default=None, gt=0)
     """Side in pixels that images are resized to, instead of the vision encoder's own (positions are interpolated)."""
 
 
-class LlavaModel(Loading):
+class LlavaModel(ImageLoading):
     """A checkpoint of `LlavaForConditionalGeneration`: a folder or a hub name."""
 
     kind: Literal["llava"]
@@ -78,7 +83,7 @@ class ProjectorSpec(Spec):
 
 
 class TokenizerSpec(Spec):
-    """The tokenizer of an assembled model, when its language model brings none."""
+    """The tokenizer, when the language model brings none."""
 
     name_or_path: str | None = None
     """A folder or a hub name. Default: the language model's own."""
@@ -92,7 +97,17 @@ class TokenizerSpec(Spec):
         return self
 
 
-class AssembledModel(Loading):
+def tokenizer_fault(tokenizer: TokenizerSpec, language: PartSource) -> str:
+    """Return what is wrong between a tokenizer and the language model that is to use it, or an empty text."""
+    if tokenizer.vocab_size is not None and language.name_or_path is not None:
+        return (
+            "tokenizer.vocab_size learns a new tokenizer, but the language model's name_or_path brings embeddings of "
+            "its own tokens; leave out one of them"
+        )
+    return ""
+
+
+class AssembledModel(ImageLoading):
     """A LLaVA put together from a vision encoder, a projector and a language model."""
 
     kind: Literal["assembled"]
@@ -112,12 +127,24 @@ class AssembledModel(Loading):
 
     @model_validator(mode="after")
     def _tokenizer_fits_language(self) -> AssembledModel:
-        if self.tokenizer.vocab_size is not None and self.language.name_or_path is not None:
-            raise ValueError(
-                "tokenizer.vocab_size learns a new tokenizer, but language.name_or_path brings embeddings of its own "
-                "tokens; leave out one of them"
-            )
+        if fault := tokenizer_fault(self.tokenizer, self.language):
+            raise ValueError(fault)
         return self
 
 
-Model = Annotated[LlavaModel | AssembledModel, Field(discriminator="kind")]
+class TextModel(PartSource, Loading):
+    """A language model that reads texts, as the source of an SVG, and sees no images."""
+
+    kind: Literal["text"]
+    """A Llama- or Gemma-type language model by itself."""
+    tokenizer: TokenizerSpec = TokenizerSpec()
+    """Default: the checkpoint's own."""
+
+    @model_validator(mode="after")
+    def _tokenizer_fits(self) -> TextModel:
+        if fault := tokenizer_fault(self.tokenizer, self):
+            raise ValueError(fault)
+        return self
+
+
+Model = Annotated[LlavaModel | AssembledModel | TextModel, Field(discriminator="kind")]

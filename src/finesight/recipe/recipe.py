@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from finesight.recipe.base import Spec
 from finesight.recipe.data import Data
 from finesight.recipe.evaluate import SetTask, Task
-from finesight.recipe.model import Model
+from finesight.recipe.model import Model, TextModel
 from finesight.recipe.train import LearningRates, Train
 from finesight.recipe.tune import Lora, Tune
 from finesight.schema import PART_NAMES
@@ -18,6 +18,8 @@ class Stage(Spec):
 
     name: str = Field(default="tune", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Names the stage's checkpoints."""
+    sources: tuple[str, ...] = ()
+    """Names of the training sources that this stage learns from and is chosen by. Default: all."""
     tune: Tune
     """What learns."""
     train: Train = Train()
@@ -79,6 +81,25 @@ class Recipe(Spec):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what}s have the name {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _named_sources_exist(self) -> Recipe:
+        names = [source.name for source in self.data.train if source.name]
+        for stage in self.stages:
+            if unknown := [name for name in stage.sources if name not in names]:
+                known = f"the names are {', '.join(names)}" if names else "give a source of data.train a name"
+                raise ValueError(f"stage {stage.name}: no source is named {', '.join(unknown)} (hint: {known})")
+        return self
+
+    @model_validator(mode="after")
+    def _tuned_parts_exist(self) -> Recipe:
+        tunes = [tune for tune in (self.tune, *(stage.tune for stage in self.stages)) if tune]
+        asked = [part for part in PART_NAMES if part != "language" and any(tune.of(part) != "frozen" for tune in tunes)]
+        if isinstance(self.model, TextModel) and asked:
+            raise ValueError(
+                f"tune asks for {' and '.join(asked)}, but a text model is language alone (hint: tune language)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
+from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Stage
 from finesight.recipe.tune import Lora
 from finesight.report.files import Content, RunFiles
@@ -25,7 +26,12 @@ Advice = Callable[[RunFiles], Iterator[str]]
 
 
 def advise(files: RunFiles) -> tuple[str, ...]:
-    """Return what the files say should be tried next, each sentence with the figures that it rests on."""
+    """Return what the files say should be tried next, each sentence with the figures that it rests on.
+
+    A rehearsal's figures mean nothing, so nothing follows from them.
+    """
+    if files.rehearsal:
+        return ()
     return tuple(sentence for advice in ALL_ADVICE for sentence in advice(files))
 
 
@@ -91,8 +97,11 @@ def overfits(files: RunFiles) -> Iterator[str]:
             )
 
 
-def image_is_not_used(files: RunFiles) -> Iterator[str]:
-    """The tuned model answers as well without seeing the image."""
+def context_is_not_used(files: RunFiles) -> Iterator[str]:
+    """The tuned model answers as well without its image, or without its text."""
+    what, remedy = "image", "Tune the projector, use a stronger vision encoder or larger images"
+    if isinstance(files.recipe.model, TextModel):
+        what, remedy = "text", "Let more learn, train longer, use a larger model or shorter texts"
     for task in _held_out(files):
         scores, over = task["scores"], task.get("over_baseline") or {}
         if not scores.get("blind") or not scores.get("after"):
@@ -101,10 +110,9 @@ def image_is_not_used(files: RunFiles) -> Iterator[str]:
         if scores["blind"]["score"] >= scores["after"]["score"] or (compared and compared["low"] <= 0):
             interval = f" (difference {difference(compared)})" if compared else ""
             yield (
-                f"{task['name']}: the tuned model does not show that it uses the image: "
-                f"{percent(scores['after']['score'])} with it, {percent(scores['blind']['score'])} with the image "
-                f"blanked{interval}. Tune the projector, use a stronger vision encoder or larger images, and look at "
-                "whether the questions can be answered without the image."
+                f"{task['name']}: the tuned model does not show that it uses the {what}: "
+                f"{percent(scores['after']['score'])} with it, {percent(scores['blind']['score'])} from the question "
+                f"alone{interval}. {remedy}, and look at whether the questions can be answered without the {what}."
             )
 
 
@@ -171,7 +179,7 @@ ALL_ADVICE: tuple[Advice, ...] = (
     leaks_first,
     loss_is_no_number,
     format_not_knowledge,
-    image_is_not_used,
+    context_is_not_used,
     no_better_than_majority,
     learns_nothing,
     train_longer,

@@ -11,7 +11,7 @@ from typing import Any
 
 from finesight.errors import UserError
 from finesight.recipe.recipe import Recipe
-from finesight.rundir import RECIPE_FILE, RunDir
+from finesight.rundir import RECIPE_FILE, REHEARSAL, RunDir
 from finesight.schema import Record
 
 Content = Mapping[str, Any]
@@ -29,6 +29,8 @@ class RunFiles:
     parameters: Content
     checks: Content
     verdict: Content
+    rehearsal: Content
+    """What stood in for what, where the run was a rehearsal."""
     metrics: tuple[Content, ...]
     best: Mapping[str, Content]
     """For each stage that has chosen a checkpoint, its best.json."""
@@ -49,7 +51,7 @@ class RunFiles:
 def read_files(run: RunDir) -> RunFiles:
     """Return the files of a run folder. Raises `UserError` when one of them is damaged."""
     loaded = {}
-    for name in ("environment", "data", "parameters", "checks", "verdict"):
+    for name in ("environment", "data", "parameters", "checks", "verdict", REHEARSAL):
         with _blaming(run.path / f"{name}.json"):
             loaded[name] = run.load(name)
     with _blaming(run.path / "metrics.jsonl"):

@@ -113,7 +113,7 @@ def _card(
     folder: Path, record: Record, answers: Mapping[str, Mapping[str, Record]], right: Mapping[str, frozenset[str]]
 ) -> Card:
     said = []
-    for predictor, who in (("before", "Before"), ("after", "After"), ("blind", "Image blanked")):
+    for predictor, who in (("before", "Before"), ("after", "After"), ("blind", "Question alone")):
         if answer := answers.get(predictor, {}).get(record.id):
             is_right = record.id in right[predictor] if predictor in right else None
             text = shorten(answer.prediction.strip(), LONGEST_TEXT)

@@ -50,6 +50,8 @@ class Page:
     """One of verdict.json's verdicts, or nothing while there is none."""
     sentences: tuple[str, ...]
     warnings: tuple[str, ...]
+    replaced: tuple[str, ...]
+    """What stood in for what; only a rehearsal has such."""
     is_finished: bool
     steps: tuple[progress.Step, ...]
     tasks: tuple[TaskSection, ...]
@@ -82,6 +84,7 @@ def gather(files: RunFiles) -> Page:
         verdict=headline.get("verdict", ""),
         sentences=tuple(headline.get("sentences", ())),
         warnings=tuple(headline.get("warnings", ())),
+        replaced=tuple(files.rehearsal.get("replaced", ())),
         is_finished=progress.is_finished(files),
         steps=progress.steps(files),
         tasks=tuple(

@@ -61,7 +61,7 @@ def _scores_title(task: Content) -> str:
         for predictor, words in (
             ("after", "of the answers are right after tuning"),
             ("before", "before"),
-            ("blind", "with the image blanked"),
+            ("blind", "from the question alone"),
         )
         if scores.get(predictor)
     ]

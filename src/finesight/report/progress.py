@@ -55,7 +55,7 @@ def _steps(files: RunFiles) -> Iterator[Step]:
 
 
 def _evaluation(files: RunFiles, predictor: str, task: Task) -> Step:
-    words = {"before": "Measure before", "after": "Measure after", "blind": "Measure with the image blanked"}
+    words = {"before": "Measure before", "after": "Measure after", "blind": "Measure with the question alone"}
     answered = len(files.records[task.name].get(predictor, ()))
     expected = _examples_of(files, task)
     name = f"{words[predictor]}: {task.name}"

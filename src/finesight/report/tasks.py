@@ -14,7 +14,7 @@ from finesight.schema import Record
 PREDICTORS: Mapping[str, str] = {
     "before": "Before tuning",
     "after": "After tuning",
-    "blind": "After, image blanked",
+    "blind": "After, question alone",
     "majority": "Majority answer",
     "majority_by_question_type": "Majority by question type",
 }

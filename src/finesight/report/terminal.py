@@ -66,6 +66,8 @@ def parameter_table(parameters: Content) -> Table:
 def _verdict_lines(verdict: Content) -> Iterator[str]:
     headline = verdict.get("headline", {})
     yield f"Verdict: {headline.get('verdict') or 'none yet'}"
+    if headline.get("verdict") == "rehearsal":
+        return
     for task in verdict.get("tasks", []):
         scores = task["scores"]
         change = f"{percent_or_missing(scores, 'before')} → {percent_or_missing(scores, 'after')}"

@@ -49,7 +49,7 @@ def make_batch(rows: Sequence[Encoded], formatter: Formatter) -> RowBatch:
     images = [image for row in rows for image in row.images]
     return RowBatch(
         layout=lay_out(rows, padding_id=formatter.tokenizer.pad_token_id),
-        pixel_values=formatter.pixels(images) if images else None,
+        pixel_values=formatter.pixels(images),
         learned=tuple((branch.example, branch.learned_tokens) for row in rows for branch in row.branches),
     )
 

@@ -45,7 +45,7 @@ def audit_parameters(
     gradient reaches, and all. A parameter outside `described` is one that the configuration knows nothing of.
     """
     parameters = list(bare_parameters(model))
-    rows = [_count(part, parameters, parts, reachable, tune, train) for part in PART_NAMES]
+    rows = [_count(part, parameters, parts, reachable, tune, train) for part in parts.present]
     return {
         "parts": [{**asdict(row), "unreachable_tensors": list(row.unreachable_tensors)} for row in rows],
         "total": sum(parameter.logical_size for parameter in parameters),

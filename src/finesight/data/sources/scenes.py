@@ -2,39 +2,77 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from random import Random
+
 from finesight.data.groups import image_group
-from finesight.data.scenes import MOST_QUESTIONS, SceneImage, ask_about
+from finesight.data.scenes.draw import SceneImage
+from finesight.data.scenes.english import English
+from finesight.data.scenes.general import caption_question, dialogues, general_questions
+from finesight.data.scenes.house import house_questions
+from finesight.data.scenes.language import Language, LanguageName
+from finesight.data.scenes.plan import plan_scene
+from finesight.data.scenes.question import Question, take_turns
+from finesight.data.scenes.russian import Russian
+from finesight.data.scenes.vector import scene_paths
+from finesight.data.scenes.world import Scene
 from finesight.errors import DataError
 from finesight.recipe.data import Scenes
 from finesight.schema import Example, Turn
 
+LANGUAGES: dict[LanguageName, Language] = {"en": English(), "ru": Russian()}
+
 
 def read_scenes(spec: Scenes) -> list[Example]:
-    """Return the questions about each scene, scene by scene. Raises `DataError` when a scene has not so many."""
-    if spec.questions_per_scene > MOST_QUESTIONS:
+    """Return the questions about each scene, scene by scene. Raises `DataError` when there are none at all."""
+    examples = [example for scene in _chosen(spec) for example in _examples(scene, spec)]
+    if not examples:
         raise DataError(
-            f"scenes: {spec.questions_per_scene} questions asked for, but a scene with one object has {MOST_QUESTIONS}",
-            hint=f"give questions_per_scene of at most {MOST_QUESTIONS}",
+            "scenes: no questions at all", hint="give questions_per_scene, captions_per_scene or dialogues_per_scene"
         )
-    return [
-        example
-        for number in range(spec.first_scene, spec.first_scene + spec.scenes)
-        for example in _examples(number, spec)
-    ]
+    return examples
 
 
-def _examples(number: int, spec: Scenes) -> list[Example]:
-    image = SceneImage(number, spec.image_size)
+def _chosen(spec: Scenes) -> Iterator[Scene]:
+    scenes = map(plan_scene, itertools.count(spec.first_scene))
+    return itertools.islice((scene for scene in scenes if len(scene.things) <= spec.most_objects), spec.scenes)
+
+
+def ask_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Question]:
+    """Yield what a source says about a scene in one language."""
+    world = general_questions(scene, language) if spec.world == "general" else house_questions(scene, language)
+    yield from take_turns(world, spec.questions_per_scene, Random(f"turns {scene.number}"))
+    if spec.captions_per_scene:
+        yield caption_question(scene, language)
+    yield from dialogues(scene, language)[: spec.dialogues_per_scene]
+
+
+def _examples(scene: Scene, spec: Scenes) -> Iterator[Example]:
+    image = SceneImage(scene.number, spec.image_size)
+    seen = spec.context == "image"
     group = image_group(image)
-    return [
-        Example(
-            id=f"scenes:{number}-{place}",
-            group=group,
-            images=(image,),
-            turns=(Turn("user", question.text), Turn("assistant", question.answer, learned=True)),
-            references=(question.answer,),
-            question_type=question.question_type,
-            answer_type="CLOSED" if question.question_type == "exist" else "OPEN",
-        )
-        for place, question in enumerate(ask_about(number, spec.questions_per_scene), start=1)
-    ]
+    for name in spec.languages:
+        for place, question in enumerate(ask_about(scene, spec, LANGUAGES[name]), start=1):
+            yield Example(
+                id=f"scenes:{scene.number}-{name}-{place}",
+                group=group,
+                images=(image,) if seen else (),
+                context="" if seen else scene_paths(scene),
+                turns=_turns(question),
+                references=(question.answer,),
+                choices=question.options,
+                question_type=question.question_type,
+                answer_type="CLOSED" if question.answer in _CLOSED else "OPEN",
+                tags={"language": name},
+            )
+
+
+_CLOSED = {answer for language in LANGUAGES.values() for answer in (language.yes, language.no)}
+
+
+def _turns(question: Question) -> tuple[Turn, ...]:
+    said = [*question.said_before, (question.text, question.answer)]
+    return tuple(
+        turn for asked, answer in said for turn in (Turn("user", asked), Turn("assistant", answer, learned=True))
+    )

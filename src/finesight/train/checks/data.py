@@ -17,7 +17,9 @@ def check_data(recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]]) -
     tasks = ", ".join(f"{task.name} ({len(task.examples):,})" for task in sets.tasks)
     yield Check("sets", "pass", f"examples: {counted}; tasks: {tasks}")
     if not leaks:
-        yield Check("leaks", "pass", "no evaluation set shares an image or an example with what is learned from")
+        yield Check(
+            "leaks", "pass", "no evaluation set shares an image, a text or an example with what is learned from"
+        )
     for leak in leaks:
         yield Check(
             "leaks",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from finesight.models.encoded import UNLEARNED, Encoded, Tokens
+from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
 from finesight.recipe.recipe import Stage
@@ -25,8 +26,8 @@ def check_model(loaded: Loaded, stage: Stage, learned: Sequence[Encoded]) -> Ite
     yield check_labels(loaded, singles)
     yield check_prompts(loaded, singles[:SAMPLED])
     yield check_lengths(singles)
-    if any(single.images for single in singles):
-        yield check_image_tokens(loaded)
+    if isinstance(loaded.formatter, ImageFormatter) and any(single.images for single in singles):
+        yield check_image_tokens(loaded, loaded.formatter)
     yield check_dtype(loaded)
     yield check_random_parts(loaded, stage)
     yield check_branches(learned)
@@ -92,21 +93,21 @@ def check_lengths(singles: Sequence[Encoded]) -> Check:
         "lengths",
         "pass",
         f"{int(lengths.min())} to {int(lengths.max())} tokens an example, median {int(np.median(lengths))}, "
-        "image tokens counted",
+        "those of its image or text counted",
     )
 
 
 @torch.no_grad()
-def check_image_tokens(loaded: Loaded) -> Check:
+def check_image_tokens(loaded: Loaded, formatter: ImageFormatter) -> Check:
     """As many image tokens stand in the text as the vision encoder gives features."""
-    geometry = loaded.formatter.geometry
-    pixels = loaded.formatter.blank_pixels(1).to(loaded.device, loaded.model.dtype)
+    expected = formatter.geometry.features
+    pixels = formatter.blank_pixels(1).to(loaded.device, loaded.model.dtype)
     features = int(loaded.model.get_image_features(pixel_values=pixels).pooler_output[0].shape[0])
-    if features != geometry.features:
+    if features != expected:
         return Check(
             "image tokens",
             "failure",
-            f"{geometry.features} image tokens in the text, {features} features from the vision encoder",
+            f"{expected} image tokens in the text, {features} features from the vision encoder",
             hint="check vision_feature_select_strategy: CLIP needs default, SigLIP full",
         )
     return Check("image tokens", "pass", f"{features} image tokens in the text, {features} features an image")

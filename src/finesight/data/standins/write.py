@@ -1,0 +1,127 @@
+"""Stand-ins for all the data that a recipe names: the same kinds of source, each with a few drawn pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from finesight.data.claims import Origin, origin_of
+from finesight.data.sources.read import source_name
+from finesight.data.standins.places import Places
+from finesight.data.standins.rows import write_llava_json, write_vqa_json, write_vqa_parquet
+from finesight.recipe.data import AnySource, Data, LlavaJson, Scenes, VqaJson, VqaParquet
+from finesight.recipe.evaluate import SetTask, Task
+from finesight.recipe.recipe import Recipe
+
+PICTURES_A_USE = 24
+"""Enough for a train, a validation and a test set of several groups each, or for a task."""
+MOST_SAMPLES = 16
+"""Examples that a task is measured on, or that a source with `max_samples` gives."""
+LEAST_LENGTH_TOKENS = 512
+"""Stand-in rows are as long as they are: that is no fault of the recipe's max_length."""
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """The recipe's data and tasks, reading stand-ins."""
+
+    data: Data
+    tasks: tuple[Task, ...]
+    words: tuple[str, ...]
+    """What was replaced by what, a sentence a source."""
+
+
+def write_stand_ins(recipe: Recipe, data_root: Path, folder: Path, places: Places, *, pictures: bool) -> StandIns:
+    """Write stand-in rows for every source of the recipe into `folder`, the data root of what is returned.
+
+    A source that several uses share has rows enough for all of them. Without `pictures` the rows show none.
+    """
+    data, own_tasks = recipe.data, [task for task in recipe.evaluate if not isinstance(task, SetTask)]
+    used = [*data.train, *data.validation, *data.test, *own_tasks]
+    uses = Counter(origin_of(spec, data_root) for spec in used)
+    writer = _Writer(data_root, folder, places, uses, pictures)
+    first_uses: dict[Origin, AnySource] = {}
+    for spec in used:
+        first_uses.setdefault(origin_of(spec, data_root), spec)
+    words = tuple(map(writer.write, first_uses.values()))
+
+    def together(specs: tuple[AnySource, ...], *, measured: bool) -> tuple[AnySource, ...]:
+        return tuple(spec.model_copy(update=writer.changes(spec, measured=measured)) for spec in specs)
+
+    sources = {
+        "train": together(data.train, measured=False),
+        "validation": together(data.validation, measured=True),
+        "test": together(data.test, measured=True),
+        "max_length": max(data.max_length, LEAST_LENGTH_TOKENS),
+    }
+    tasks = tuple(
+        task.model_copy(update={"max_samples": min(task.max_samples or MOST_SAMPLES, MOST_SAMPLES)})
+        if isinstance(task, SetTask)
+        else task.model_copy(update=writer.changes(task, measured=True))
+        for task in recipe.evaluate
+    )
+    return StandIns(data.model_copy(update=sources), tasks, words)
+
+
+class _Writer:
+    """Writes the stand-ins of one recipe; no picture stands in two sources."""
+
+    def __init__(self, data_root: Path, folder: Path, places: Places, uses: Counter[Origin], pictures: bool) -> None:
+        self._data_root = data_root
+        self._folder = folder
+        self._places = places
+        self._uses = uses
+        self._pictures = pictures
+        self._drawn = 0
+
+    def changes(self, spec: AnySource, *, measured: bool) -> dict[str, object]:
+        """Return the fields with which `spec` reads its stand-ins as it would read its own."""
+        # Without max_samples a use takes all that the others leave; alone, what is measured is cut short.
+        alone = measured and self._uses[origin_of(spec, self._data_root)] == 1
+        limit = spec.max_samples or (MOST_SAMPLES if alone else None)
+        return {"max_samples": min(limit, MOST_SAMPLES) if limit else None, **self._placed(spec)}
+
+    def write(self, spec: AnySource) -> str:
+        """Write the rows that stand in for those of `spec`, and return that in words."""
+        if isinstance(spec, Scenes):
+            return f"data: scenes: {self._scenes(spec)} of {spec.scenes:,} pictures"
+        numbers = self._numbers(PICTURES_A_USE * self._uses[origin_of(spec, self._data_root)])
+        rows = self._write(spec, numbers)
+        about = f"about {len(numbers)} drawn pictures" if self._pictures else "without pictures"
+        return f"data: {source_name(spec)}: {rows} stand-in rows {about}, read as the recipe says"
+
+    def _write(self, spec: LlavaJson | VqaJson | VqaParquet, numbers: Sequence[int]) -> int:
+        update, pictures = self._placed(spec), self._pictures
+        match spec:
+            case LlavaJson():
+                return write_llava_json(spec.model_copy(update=update), self._folder, numbers, pictures=pictures)
+            case VqaJson():
+                return write_vqa_json(spec.model_copy(update=update), self._folder, numbers, pictures=pictures)
+            case VqaParquet():
+                one_file = spec.dataset.endswith(".parquet") or (self._data_root / spec.dataset).is_file()
+                placed = spec.model_copy(update=update)
+                return write_vqa_parquet(placed, self._folder, numbers, pictures=pictures, one_file=one_file)
+            case _:
+                assert_never(spec)
+
+    def _placed(self, spec: AnySource) -> dict[str, object]:
+        match spec:
+            case LlavaJson() | VqaJson():
+                return {"file": self._places.of(spec.file), "images": self._places.of(spec.images)}
+            case VqaParquet():
+                return {"dataset": self._places.of(spec.dataset)}
+            case Scenes():
+                return {"scenes": self._scenes(spec)}
+            case _:
+                assert_never(spec)
+
+    def _scenes(self, spec: Scenes) -> int:
+        return min(spec.scenes, PICTURES_A_USE * self._uses[origin_of(spec, self._data_root)])
+
+    def _numbers(self, count: int) -> Sequence[int]:
+        first = self._drawn + 1
+        self._drawn += count
+        return range(first, first + count)

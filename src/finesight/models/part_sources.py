@@ -1,0 +1,111 @@
+"""Where a part comes from: its configuration, its weights and its tokenizer, from a checkpoint or written out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from finesight.errors import ModelError
+from finesight.models.location import locate
+from finesight.models.tokenizers import first_line, learn_tokenizer, load_tokenizer
+from finesight.models.weights import load_weights
+from finesight.recipe.model import PartSource, TokenizerSpec
+
+Texts = Callable[[], Iterable[str]]
+"""Gives the training text, when a tokenizer has to be learned from it."""
+
+
+def read_config(source: PartSource, where: str, data_root: Path) -> PreTrainedConfig:
+    """Return the configuration of a checkpoint, or the one that is written out.
+
+    `where` is the source's place in the recipe, as "model.vision". Raises `ModelError` where there is none.
+    """
+    if source.config is not None:
+        return _written_config(source.config, where)
+    location = locate(str(source.name_or_path), source.revision, data_root)
+    try:
+        return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{location}: no model can be found there ({first_line(error)})",
+            hint=f"{where}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
+        ) from error
+
+
+def make_language_model(
+    source: PartSource, config: PreTrainedConfig, data_root: Path, **arguments: Any
+) -> PreTrainedModel:
+    """Return a causal language model: the checkpoint's, or random weights of `config`."""
+    if source.config is not None:
+        return AutoModelForCausalLM.from_config(config, **arguments)
+    location = locate(str(source.name_or_path), source.revision, data_root)
+    model: PreTrainedModel = load_weights(AutoModelForCausalLM, location, **arguments)
+    return model
+
+
+def choose_tokenizer(
+    spec: TokenizerSpec,
+    language: PartSource,
+    *,
+    data_root: Path,
+    texts: Texts,
+    saved: Path | None,
+    extra_tokens: Sequence[str] = (),
+) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that a recipe asks for; one that is learned has `extra_tokens`.
+
+    `saved` is the folder in which an earlier start of the run has kept it.
+    """
+    if saved is not None:
+        return load_tokenizer(str(saved), None)
+    if spec.vocab_size is not None:
+        return learn_tokenizer(texts(), spec.vocab_size, extra_tokens)
+    if spec.name_or_path is not None:
+        location = locate(spec.name_or_path, None, data_root)
+    elif language.name_or_path is not None:
+        location = locate(language.name_or_path, language.revision, data_root)
+    else:
+        raise ModelError(
+            "a language model from a config brings no tokenizer",
+            hint="give model.tokenizer: {vocab_size: 2000} to learn one, or {name_or_path: …}",
+        )
+    return load_tokenizer(location.name_or_path, location.revision)
+
+
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Put every weight into one number format, and leave the buffers as they are.
+
+    `model.to(dtype)` would round the rotary frequencies too: in bfloat16 a token some hundred places on is then turned
+    by the wrong angle. `from_pretrained` keeps them in float32 as well.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def _written_config(written: dict[str, Any], where: str) -> PreTrainedConfig:
+    """Return the configuration that a recipe writes out. Raises `ModelError` where transformers would guess."""
+    settings = {name: value for name, value in written.items() if name != "model_type"}
+    if "model_type" not in written:
+        raise ModelError(f"{where}.config has no model_type", hint="e.g. model_type: llama")
+    try:
+        known = AutoConfig.for_model(written["model_type"]).to_dict().keys()
+        config = AutoConfig.for_model(written["model_type"], **settings)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise ModelError(
+            f"{where}.config: {' '.join(str(error).split())}", hint="see transformers' documentation"
+        ) from error
+    if unknown := sorted(settings.keys() - known):
+        # transformers keeps a misspelt setting and takes its default instead.
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        raise ModelError(
+            f"{where}.config: a {written['model_type']} has no {', '.join(unknown)}",
+            hint=f"did you mean {close[0]}?" if close else "see transformers' documentation",
+        )
+    return config
