@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from finesight.branches.contexts import share_contexts
 from finesight.models.encoded import Encoded
 from finesight.opening import open_model, read_sets, tokenize
-from finesight.recipe.builtin import find_recipe
 from finesight.recipe.reading import read_recipe
 from finesight.recipe.recipe import Recipe
 from finesight.rundir import RunDir
@@ -20,22 +19,9 @@ from finesight.runtime import StopRequest
 from finesight.train.fit import fit
 from finesight.tune.prepare import prepare_model
 
-SETTINGS = (
-    "data.train.0.scenes=1500",
-    "data.train.0.questions_per_scene=12",
-    "data.train.0.image_size=96",
-    "model.vision.config.image_size=96",
-    "data.split.test=0.01",
-    "train.num_train_epochs=2",
-    "train.max_branches_per_context=12",
-    "train.eval_steps=40",
-    "train.save_steps=100000",
-)
-
-
 def draw_curve(target: Path) -> None:
     """Train twice from the same weights, on the same questions in steps of the same size, and plot both."""
-    recipe = read_recipe(find_recipe("starter"), SETTINGS).recipe
+    recipe = read_recipe(Path(__file__).with_name("curve.yaml")).recipe
     curves = {
         "all questions of an image in one row": train(recipe, shared=True),
         "the same questions, shuffled one by one": train(recipe, shared=False),

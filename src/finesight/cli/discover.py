@@ -22,6 +22,7 @@ class Shelf(StrEnum):
     metrics = "metrics"
     recipes = "recipes"
     models = "models"
+    shipped = "shipped"
 
 
 def new(
@@ -54,11 +55,11 @@ def _name_from(folder: Path) -> str:
 
 def list_(
     what: Annotated[
-        Shelf | None, typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes or models.")
+        Shelf | None, typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes, models or shipped.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List kinds of data, tasks, metrics, recipes, models."""
+    """List kinds of data, tasks, metrics, recipes, kinds of models, shipped models."""
     from finesight.cli.shelves import SHELVES
 
     content = {shelf.value: SHELVES[shelf.value]() for shelf in ([what] if what else Shelf)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from finesight.recipe.base import Spec
     from finesight.recipe.recipe import Recipe
 
 
@@ -26,3 +27,45 @@ def open_recipe(name_or_path: str, overrides: Sequence[str] | None, data_root: P
     if data_root is None:
         data_root = Path() if is_builtin(path) else path.parent
     return recipe, data_root.resolve()
+
+
+def choose_tasks(recipe: Recipe, names: Sequence[str]) -> Recipe:
+    """Return the recipe with the named tasks alone; without names, as it is.
+
+    Raises `UserError` for a task that is not there.
+    """
+    from finesight.errors import UserError
+
+    there = [task.name for task in recipe.evaluate]
+    if unknown := [name for name in names if name not in there]:
+        raise UserError(
+            f"--task {unknown[0]}: {recipe.name} has no such task", hint=f"its tasks are {', '.join(there)}"
+        )
+    chosen = tuple(task for task in recipe.evaluate if not names or task.name in names)
+    return recipe.model_copy(update={"evaluate": chosen})
+
+
+def speak(recipe: Recipe, language: str | None) -> Recipe:
+    """Return the recipe with everything that is said about generated scenes in one language; without one, as it is.
+
+    Raises `UserError` for a language that no scene speaks, and for a recipe without scenes.
+    """
+    from finesight.errors import UserError
+    from finesight.recipe.data import SCENE_LANGUAGES, Scenes
+
+    if language is None:
+        return recipe
+    if language not in SCENE_LANGUAGES:
+        raise UserError(f"--language {language}: scenes speak {' and '.join(SCENE_LANGUAGES)}")
+    data, tasks = recipe.data, recipe.evaluate
+    if not any(isinstance(source, Scenes) for source in (*data.train, *data.validation, *data.test, *tasks)):
+        raise UserError(f"--language {language}: {recipe.name} has no generated scenes", hint="leave --language out")
+
+    def spoken(sources: Sequence[Spec]) -> tuple[Spec, ...]:
+        return tuple(
+            source.model_copy(update={"languages": (language,)}) if isinstance(source, Scenes) else source
+            for source in sources
+        )
+
+    sets = {"train": spoken(data.train), "validation": spoken(data.validation), "test": spoken(data.test)}
+    return recipe.model_copy(update={"data": data.model_copy(update=sets), "evaluate": spoken(tasks)})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finesight.cli.opening import open_recipe
+from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.cli.options import (
     DataRootOption,
     JsonOption,
@@ -24,10 +24,9 @@ from finesight.cli.options import (
     SetOption,
 )
 from finesight.cli.output import print_columns, print_json, print_rich
+from finesight.cli.targets import find_target, load_target, open_recipe_for
 
 if TYPE_CHECKING:
-    from finesight.models.loaded import Loaded
-    from finesight.recipe.recipe import Recipe
     from finesight.rundir import RunDir
 
 STARTER = "starter"
@@ -185,9 +184,22 @@ def params(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder or a hub name.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_MODEL",
+            help="A run folder, a model folder, a hub name, or a model that comes with finesight.",
+        ),
+    ],
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="Whose tasks to measure on. Default: the run's own.")
+        str | None,
+        typer.Argument(metavar="RECIPE", help="Whose tasks to measure on. Default: the run's, or the shipped model's."),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", metavar="NAME", help="Measure this task only. May be repeated.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="LANGUAGE", help="Ask about generated scenes in this language: en or ru.")
     ] = None,
     set_: SetOption = None,
     data_root: DataRootOption = None,
@@ -199,57 +211,25 @@ def evaluate(
 
     Beside it stand the majority answer and the model given the question alone.
     """
-    from finesight.errors import UserError
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
-    if recipe is not None:
-        opened, root = open_recipe(recipe, set_, data_root)
-    elif (Path(model) / "recipe.yaml").exists():
-        own = RunDir.existing(Path(model))
-        opened, root = open_recipe(str(own.path / "recipe.yaml"), set_, data_root or own.data_root)
-    else:
-        raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
-    if (Path(model) / "recipe.yaml").exists() and RunDir.existing(Path(model)).is_rehearsal:
-        raise UserError(f"{model}: a rehearsal, whose model is a miniature", hint="evaluate a run")
-    target = opened.model_copy(update={"name": f"{opened.name}-evaluation"})
-    folder = RunDir.new(target, output, root)
+    target = find_target(model)
+    opened, root = open_recipe_for(target, recipe, set_, data_root)
+    opened = speak(choose_tasks(opened, task or ()), language)
+    folder = RunDir.new(opened.model_copy(update={"name": f"{opened.name}-evaluation"}), output, root)
     from finesight.run import measure_only
 
     with StopRequest() as stop:
-        measure_only(_open(model, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
+        measure_only(load_target(target, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
+    scores = folder.load("scores")
     if json:
-        print_json(folder.load("scores"))
+        print_json(scores)
         return
-    for task in folder.load("scores")["tasks"]:
-        print(f"{task['name']} ({task['metric']}, {task['examples']:,} examples)")
-        print_columns(
-            [
-                (name, f"{score['score']:7.1%}  [{score['low']:.1%}, {score['high']:.1%}]")
-                for name, score in task["scores"].items()
-            ]
-        )
+    from finesight.report.terminal import score_table
+
+    print_rich(*map(score_table, scores["tasks"]))
     print(folder.path)
-
-
-def _open(model: str, recipe: Recipe, data_root: Path) -> Loaded:
-    """Return the tuned model of a run, or a checkpoint loaded as the recipe says."""
-    from finesight.models.load import load_model
-    from finesight.opening import load_best, open_untuned
-    from finesight.recipe.model import ImageLoading, LlavaModel, Loading, TextModel
-    from finesight.rundir import RunDir
-
-    if (Path(model) / "recipe.yaml").exists():
-        run = RunDir.existing(Path(model))
-        loaded = open_untuned(run)
-        load_best(loaded, run)
-        return loaded
-    path = str(Path(model).resolve()) if Path(model).exists() else model
-    if isinstance(recipe.model, TextModel):
-        settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
-        return load_model(TextModel(kind="text", name_or_path=path, **settings), data_root=data_root)
-    settings = {name: value for name, value in recipe.model if name in ImageLoading.model_fields}
-    return load_model(LlavaModel(kind="llava", name_or_path=path, **settings), data_root=data_root)
 
 
 def ask(

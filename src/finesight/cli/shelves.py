@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from finesight.evaluate.metrics.metrics import METRICS
+from finesight.models.shipped import shipped_models, shipped_name
 from finesight.recipe.builtin import builtin_recipes
 from finesight.recipe.data import AnySource
 from finesight.recipe.evaluate import Task
@@ -24,10 +25,16 @@ def _metrics() -> Rows:
     return [(metric.name, metric.rule) for metric in METRICS.values()]
 
 
+def _shipped() -> Rows:
+    """Return the models that come with finesight, as a recipe names them."""
+    return [(shipped_name(name), f"made by the recipe {name}/pretrain") for name in shipped_models()]
+
+
 SHELVES: Mapping[str, Callable[[], Rows]] = {
     "kinds": lambda: _specs(AnySource),
     "tasks": lambda: _specs(Task),
     "metrics": _metrics,
     "recipes": builtin_recipes,
     "models": lambda: _specs(Model),
+    "shipped": _shipped,
 }

@@ -14,6 +14,9 @@ from finesight.schema import Record
 
 Outcome = Literal["right", "wrong", "empty", "cut"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "empty", "cut")
+Kind = Literal["answer_type", "question_type"]
+KINDS: tuple[Kind, ...] = ("answer_type", "question_type")
+"""What data may tell of each example, and scores are then given for."""
 NOT_GIVEN = "not given"
 """The kind of a question whose kind the data do not tell, where they tell that of others."""
 
@@ -113,9 +116,7 @@ def count_outcomes(scored: Scored) -> dict[str, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
-def break_down(
-    by_predictor: Mapping[str, Scored], kind: Literal["answer_type", "question_type"]
-) -> list[dict[str, Any]]:
+def break_down(by_predictor: Mapping[str, Scored], kind: Kind) -> list[dict[str, Any]]:
     """Return the scores for each kind of answer or question, the most frequent first; empty when none is told.
 
     All predictors must be in one order (`align`).

@@ -9,9 +9,9 @@ from finesight.evaluate.baselines import majority_by_question_type_predictions, 
 from finesight.evaluate.engine import Engine
 from finesight.evaluate.measure import Thumbnails, TokenizedTask, make_records, measure
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import score_records, summarise
+from finesight.evaluate.score import KINDS, align, break_down, score_records, summarise
 from finesight.models.loaded import Loaded
-from finesight.rundir import RunDir
+from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import StopRequest
 from finesight.schema import Example, TaskExamples
 
@@ -75,16 +75,26 @@ def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) ->
 
 
 def score_all(run: RunDir, tasks: Sequence[TaskExamples]) -> dict[str, Any]:
-    """Return the content of scores.json: what every predictor scores on every task."""
-    scores = []
-    for task in tasks:
-        by_predictor = {}
-        for predictor in run.predictors(task.name):
-            records = run.records(predictor, task.name)
-            by_predictor[predictor] = summarise(score_records(records, metric_named(task.metric), predictor))
-        examples = len(task.examples)
-        scores.append({"name": task.name, "metric": task.metric, "examples": examples, "scores": by_predictor})
-    return {"tasks": scores}
+    """Return the content of scores.json: what every predictor scores on every task, and on each kind of question."""
+    return {"tasks": [_score_task(run, task) for task in tasks]}
+
+
+def _score_task(run: RunDir, task: TaskExamples) -> dict[str, Any]:
+    metric = metric_named(task.metric)
+    scored = {
+        predictor: score_records(run.records(predictor, task.name), metric, predictor)
+        for predictor in run.predictors(task.name)
+    }
+    measured = scored[MEASURED]
+    aligned = {name: align(measured, own, MEASURED, name) for name, own in scored.items()}
+    return {
+        "name": task.name,
+        "metric": task.metric,
+        "examples": len(measured.records),
+        "groups": measured.group_count,
+        "scores": {predictor: summarise(own) for predictor, own in aligned.items()},
+        "by": {kind: break_down(aligned, kind) for kind in KINDS},
+    }
 
 
 def answer_one(loaded: Loaded, example: Example, *, max_new_tokens: int) -> str:

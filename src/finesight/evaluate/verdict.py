@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from finesight.errors import UserError
 from finesight.evaluate.baselines import OWN_SETS, majority_from
 from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import Scored, align, break_down, count_outcomes, score_records, summarise
+from finesight.evaluate.score import KINDS, Scored, align, break_down, count_outcomes, score_records, summarise
 from finesight.evaluate.stats import paired_difference
 from finesight.recipe.evaluate import SetTask
 from finesight.rundir import RunDir
@@ -112,7 +112,6 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
     scores = {predictor: summarise(own) for predictor, own in scored.items()}
     baselines = [predictor for predictor in BASELINES if predictor in scored]
     best = max(baselines, key=lambda predictor: float(scores[predictor]["score"]), default=None)
-    kinds: tuple[Literal["answer_type", "question_type"], ...] = ("answer_type", "question_type")
     return {
         "name": task.name,
         "role": task.role,
@@ -126,7 +125,7 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
         "over_baseline": _difference(best, scored, seed) if best else None,
         "right_ids": {predictor: own.right_ids for predictor, own in scored.items()},
         "outcomes": {predictor: count_outcomes(scored[predictor]) for predictor in NEEDED},
-        "by": {kind: break_down(scored, kind) for kind in kinds},
+        "by": {kind: break_down(scored, kind) for kind in KINDS},
     }
 
 

@@ -10,7 +10,12 @@ _PREFIX = "finesight/"
 
 def shipped_models() -> dict[str, Path]:
     """Return the folder of each shipped model by its short name, as `starter`."""
-    return {folder.name: folder for folder in sorted(_folder().iterdir()) if (folder / "config.json").is_file()}
+    return {folder.name: folder for folder in sorted(shipped_folder().iterdir()) if (folder / "config.json").is_file()}
+
+
+def shipped_name(name: str) -> str:
+    """Return how a recipe calls a shipped model: `finesight/starter`, so that it looks like any other's name."""
+    return f"{_PREFIX}{name}"
 
 
 def find_shipped(name: str) -> Path | None:
@@ -18,5 +23,6 @@ def find_shipped(name: str) -> Path | None:
     return shipped_models().get(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
 
 
-def _folder() -> Path:
+def shipped_folder() -> Path:
+    """Return the folder that holds a folder for each shipped model."""
     return Path(str(files("finesight"))) / "shipped"

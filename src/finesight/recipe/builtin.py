@@ -14,17 +14,20 @@ def _folder() -> Path:
 
 
 def builtin_recipes() -> list[tuple[str, str]]:
-    """Return the name of each built-in recipe and its first comment line, in the order of the names."""
+    """Return the name of each built-in recipe and its first comment line, in the order of the names.
+
+    A recipe in a folder is called by its path there, as `starter/pretrain`.
+    """
     found = []
-    for file in sorted(_folder().glob("*.yaml")):
+    for file in _folder().rglob("*.yaml"):
         comments = (line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
-        found.append((file.stem, next(comments, "")))
-    return found
+        found.append((file.relative_to(_folder()).with_suffix("").as_posix(), next(comments, "")))
+    return sorted(found)
 
 
 def is_builtin(path: Path) -> bool:
     """Return whether a recipe file is one that comes with finesight; such a file has no data beside it."""
-    return path.resolve().parent == _folder().resolve()
+    return path.resolve().is_relative_to(_folder().resolve())
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -35,9 +38,8 @@ def find_recipe(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
-    builtin = _folder() / f"{name_or_path}.yaml"
-    if builtin.parent == _folder() and builtin.is_file():
-        return builtin
+    if name_or_path in dict(builtin_recipes()):
+        return _folder() / f"{name_or_path}.yaml"
     raise UserError(f"{name_or_path}: no such file, and no built-in recipe of that name", hint=not_found_hint(path))
 
 

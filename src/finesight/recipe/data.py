@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from finesight.recipe.base import Spec
 from finesight.schema import Role
+
+SceneLanguage = Literal["en", "ru"]
+SCENE_LANGUAGES: tuple[SceneLanguage, ...] = get_args(SceneLanguage)
 
 
 class Source(Spec):
@@ -98,7 +101,7 @@ class Scenes(Source):
     """What the questions are about: the picture, or its objects as SVG text, a path a line."""
     world: Literal["general", "house"] = "general"
     """`general`: colours, shapes, sizes, sides; `house`: what the general world shows but never names."""
-    languages: tuple[Literal["en", "ru"], ...] = Field(default=("en",), min_length=1)
+    languages: tuple[SceneLanguage, ...] = Field(default=("en",), min_length=1)
     """In which languages the same questions are asked."""
     scenes: int = Field(default=200, gt=0)
     """How many pictures."""

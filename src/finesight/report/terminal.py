@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BASELINES = ("blind", "majority", "majority_by_question_type")
+EVALUATED = {
+    "model": "Model",
+    "blind": "Question alone",
+    "majority": "Majority",
+    "majority_by_question_type": "By type",
+}
+"""What `evaluate` measures, in few words."""
 
 
 def verdict_lines(verdict: Content) -> list[str]:
@@ -40,6 +47,31 @@ def comparison_table(comparison: Content) -> Table:
         table.add_section()
     left_out = comparison.get("left_out", [])
     table.caption = Text(f"In one of the two only: {', '.join(left_out)}.") if left_out else None
+    return table
+
+
+def score_table(task: Content) -> Table:
+    """Return the table of `finesight evaluate`: what each predictor scores on a task and on each kind of question."""
+    from rich.text import Text
+
+    shown = [predictor for predictor in PREDICTORS if predictor in task["scores"]]
+    table = _table(words=(task["name"],), numbers=("Questions", *(EVALUATED[predictor] for predictor in shown)))
+
+    def add_row(name: str, row: Content) -> None:
+        scores = [numerals.percent(row["scores"][predictor]["score"]) for predictor in shown]
+        table.add_row(*map(Text, (name, numerals.count(row["examples"]), *scores)))
+
+    add_row("all", task)
+    for rows in task["by"].values():
+        if len(rows) > 1:
+            table.add_section()
+            for row in rows:
+                add_row(row["value"], row)
+    model = task["scores"]["model"]
+    table.caption = Text(
+        f"{task['metric']}, {numerals.plural(task['groups'], 'group')}; the model's 95 % interval is "
+        f"{numerals.interval(model['low'], model['high'])}"
+    )
     return table
 
 

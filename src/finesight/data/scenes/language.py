@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from finesight.data.scenes.world import Colour, Relation, Rim, Shape, Sheet, Size, Thing
-
-LanguageName = Literal["en", "ru"]
 
 LETTERS = "ABC"
 """The letters of options, the same in every language."""

@@ -11,17 +11,17 @@ from finesight.data.scenes.draw import SceneImage
 from finesight.data.scenes.english import English
 from finesight.data.scenes.general import caption_question, dialogues, general_questions
 from finesight.data.scenes.house import house_questions
-from finesight.data.scenes.language import Language, LanguageName
+from finesight.data.scenes.language import Language
 from finesight.data.scenes.plan import plan_scene
 from finesight.data.scenes.question import Question, take_turns
 from finesight.data.scenes.russian import Russian
 from finesight.data.scenes.vector import scene_paths
 from finesight.data.scenes.world import Scene
 from finesight.errors import DataError
-from finesight.recipe.data import Scenes
+from finesight.recipe.data import SceneLanguage, Scenes
 from finesight.schema import Example, Turn
 
-LANGUAGES: dict[LanguageName, Language] = {"en": English(), "ru": Russian()}
+LANGUAGES: dict[SceneLanguage, Language] = {"en": English(), "ru": Russian()}
 
 
 def read_scenes(spec: Scenes) -> list[Example]:

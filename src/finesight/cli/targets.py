@@ -1,0 +1,84 @@
+"""What a person wants measured or asked: a run, a model folder, a hub name, or a model that comes with finesight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finesight.cli.opening import open_recipe
+
+if TYPE_CHECKING:
+    from finesight.models.loaded import Loaded
+    from finesight.recipe.recipe import Recipe
+    from finesight.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model, found by what a person typed."""
+
+    name_or_path: str
+    """As a recipe would name it."""
+    run: RunDir | None = None
+    """The run that tuned it."""
+    shipped: str | None = None
+    """Its name among the models that come with finesight."""
+
+
+def find_target(typed: str) -> Target:
+    """Return what is meant. What exists here wins over a shipped model's name.
+
+    Raises `UserError` for a rehearsal, whose model is a miniature.
+    """
+    from finesight.errors import UserError
+    from finesight.models.shipped import shipped_models, shipped_name
+    from finesight.rundir import RunDir
+
+    path = Path(typed)
+    if (path / "recipe.yaml").exists():
+        run = RunDir.existing(path)
+        if run.is_rehearsal:
+            raise UserError(f"{typed}: a rehearsal, whose model is a miniature", hint="give a run")
+        return Target(typed, run=run)
+    if path.exists():
+        return Target(str(path.resolve()))
+    if typed in shipped_models():
+        return Target(shipped_name(typed), shipped=typed)
+    return Target(typed)
+
+
+def open_recipe_for(
+    target: Target, recipe: str | None, overrides: Sequence[str] | None, data_root: Path | None
+) -> tuple[Recipe, Path]:
+    """Return the recipe that is asked for, else the target's own, and its data root.
+
+    Raises `UserError` where the target has none of its own.
+    """
+    from finesight.errors import UserError
+
+    if recipe is not None:
+        return open_recipe(recipe, overrides, data_root)
+    if target.run is not None:
+        return open_recipe(str(target.run.path / "recipe.yaml"), overrides, data_root or target.run.data_root)
+    if target.shipped is not None:
+        return open_recipe(target.shipped, overrides, data_root)
+    raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
+
+
+def load_target(target: Target, recipe: Recipe, data_root: Path) -> Loaded:
+    """Return the tuned model of a run, or a checkpoint loaded as the recipe says."""
+    from finesight.models.load import load_model
+    from finesight.opening import load_best, open_untuned
+    from finesight.recipe.model import ImageLoading, LlavaModel, Loading, TextModel
+
+    if target.run is not None:
+        loaded = open_untuned(target.run)
+        load_best(loaded, target.run)
+        return loaded
+    if isinstance(recipe.model, TextModel):
+        settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
+        return load_model(TextModel(kind="text", name_or_path=target.name_or_path, **settings), data_root=data_root)
+    settings = {name: value for name, value in recipe.model if name in ImageLoading.model_fields}
+    return load_model(LlavaModel(kind="llava", name_or_path=target.name_or_path, **settings), data_root=data_root)
