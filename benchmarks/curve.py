@@ -19,6 +19,7 @@ from finesight.runtime import StopRequest
 from finesight.train.fit import fit
 from finesight.tune.prepare import prepare_model
 
+
 def draw_curve(target: Path) -> None:
     """Train twice from the same weights, on the same questions in steps of the same size, and plot both."""
     recipe = read_recipe(Path(__file__).with_name("curve.yaml")).recipe

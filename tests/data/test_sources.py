@@ -19,6 +19,7 @@ from data_files import (
 )
 from pydantic import TypeAdapter
 
+from finesight.data.scenes.plan import plan_scene
 from finesight.data.sources.read import read_source
 from finesight.recipe.data import AnySource, Source
 
@@ -124,3 +125,25 @@ def test_every_source_puts_its_questions_as_the_prompt_says(make: Callable[[Path
 def test_every_source_takes_its_role(make: Callable[[Path], Made], tmp_path: Path) -> None:
     examples = read_source(spec_of(make(tmp_path) | {"role": "replay"}), tmp_path)
     assert {example.role for example in examples} == {"replay"}
+
+
+def test_svg_text_takes_the_place_of_the_picture() -> None:
+    seen, read = (
+        read_source(spec_of({"kind": "scenes", "scenes": 5, "questions_per_scene": 2, **context}), Path())
+        for context in ({}, {"context": "svg"})
+    )
+    assert [(e.id, e.turns, e.group) for e in read] == [(e.id, e.turns, e.group) for e in seen]
+    for example in read:
+        assert example.images == ()
+        assert example.context.startswith("style=fill:")
+
+
+def test_pictures_with_more_objects_are_passed_over() -> None:
+    words = {"kind": "scenes", "scenes": 30, "questions_per_scene": 1, "first_scene": 40}
+    numbers = []
+    for most in (1, 3, 6):
+        examples = read_source(spec_of({**words, "most_objects": most}), Path())
+        numbers.append([int(e.id.split(":")[1].split("-")[0]) for e in examples])
+        assert len(numbers[-1]) == 30
+        assert max(len(plan_scene(number).things) for number in numbers[-1]) == most
+    assert numbers[-1] == list(range(40, 70))

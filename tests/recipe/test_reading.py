@@ -319,3 +319,35 @@ def test_a_text_model_is_read(recipe_file: Path) -> None:
 def test_what_a_text_model_has_not_is_refused(recipe_file: Path, change: tuple[str, str], told: str) -> None:
     (fault,) = faults_of(recipe_file, TEXT.replace(*change))
     assert told in fault
+
+
+STAGES = """\
+name: staged
+model: {kind: llava, name_or_path: some/model}
+data:
+  train:
+    - {name: captions, kind: scenes, captions_per_scene: 1}
+    - {kind: scenes, world: house}
+stages:
+  - {name: look, sources: [captions], tune: {projector: full}}
+evaluate:
+  - {name: held_out, from: test}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("sources: [captions]", "sources: [caption]", "stage look: no source is named caption"),
+        ("name: captions, kind: scenes", "kind: scenes", "give a source of data.train a name"),
+        ("world: house", "world: house, captions_per_scene: 1", "the house world has questions only"),
+        ("world: house", "world: house, context: svg", "the SVG text does not hold"),
+        ("world: house", "most_objects: 7", "most_objects"),
+        ("world: house", "languages: [fr]", "languages"),
+    ],
+)
+def test_what_stages_and_scenes_cannot_be_is_refused(recipe_file: Path, old: str, new: str, told: str) -> None:
+    recipe_file.write_text(STAGES, encoding="utf-8")
+    assert read_recipe(recipe_file).recipe.stages[0].sources == ("captions",)
+    assert old in STAGES
+    assert told in " ".join(faults_of(recipe_file, STAGES.replace(old, new)))

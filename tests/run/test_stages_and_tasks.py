@@ -238,3 +238,65 @@ def test_every_kind_of_task_in_one_recipe(finesight: Finesight, write_recipe: Wr
     assert best["metric"] == "eval_watched"
     page = (run / "report.html").read_text(encoding="utf-8")
     assert [name for name in roles if name not in page] == []
+
+
+def test_a_stage_learns_from_its_own_sources_alone(
+    finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    scenes = {"kind": "scenes", "scenes": 30, "questions_per_scene": 3, "image_size": 32}
+    stage = {"tune": {"projector": "full"}, "train": {**TRAIN, "max_steps": 4, "eval_steps": 2}}
+    recipe = write_recipe(
+        data={
+            "train": [{**scenes, "name": "first"}, {**scenes, "name": "second", "first_scene": 500}],
+            "split": {"validation": 0.2, "test": 0.2},
+        },
+        tune=None,
+        train=None,
+        stages=[{"name": "begin", "sources": ["first"], **stage}, {"name": "go-on", **stage}],
+    )
+    run = tmp_path / "run"
+    ended = finesight("run", recipe, "--output", run)
+    assert ended.code == 0, ended.stderr
+    learned = {"begin": set(), "go-on": set()}
+    for row in read_json_lines(run / "metrics.jsonl"):
+        learned[row["stage"]] |= set(row["loss_by_source"])
+    assert learned == {"begin": {"first"}, "go-on": {"first", "second"}}
+
+
+def test_evaluate_measures_the_tasks_asked_for_in_the_language_asked_for(
+    finesight: Finesight, write_recipe: WriteRecipe, two_stages: Path, tmp_path: Path
+) -> None:
+    scenes = {"kind": "scenes", "scenes": 8, "questions_per_scene": 3, "image_size": 32}
+    recipe = write_recipe(
+        evaluate=[
+            {"name": "held_out", "from": "test", "max_new_tokens": 6},
+            {**scenes, "name": "general", "first_scene": 900, "max_new_tokens": 6},
+        ],
+    )
+    output = tmp_path / "evaluation"
+    ended = finesight(
+        "evaluate", two_stages, recipe, "--task", "general", "--language", "ru", "--output", output, "--json"
+    )
+    assert ended.code == 0, ended.stderr
+    (task,) = json.loads(ended.stdout)["tasks"]
+    assert task["name"] == "general"
+    assert sum(row["examples"] for row in task["by"]["question_type"]) == task["examples"] == 24
+    records = read_json_lines(output / "evaluation/model/general.jsonl")
+    assert all(record["tags"] == {"language": "ru"} for record in records)
+    majority = read_json_lines(output / "evaluation/majority/general.jsonl")
+    assert {record["prediction"] for record in majority}.isdisjoint({"yes", "no"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--task", "nothing"), "its tasks are held_out"),
+        (("--language", "fr"), "scenes speak en and ru"),
+    ],
+)
+def test_a_task_or_language_that_is_not_there_is_told(
+    arguments: tuple[str, ...], told: str, finesight: Finesight, two_stages: Path
+) -> None:
+    ended = finesight("evaluate", two_stages, *arguments)
+    assert ended.code == 2
+    assert told in ended.stderr

@@ -250,4 +250,4 @@ def ask(
     if json:
         print_json({"image": str(image), "question": question, **answers})
     else:
-        print_columns(list(answers.items()), indent=0)
+        print_columns([(name, answer or "(nothing)") for name, answer in answers.items()], indent=0)
