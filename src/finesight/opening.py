@@ -29,8 +29,8 @@ from finesight.train.checkpoints import read_best
 from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
 from finesight.train.checks.model import check_answer_lengths, check_model, check_precision
-from finesight.train.checks.steps import check_steps
-from finesight.train.fit import require_watched
+from finesight.train.checks.steps import check_steps, check_watched
+from finesight.train.fit import can_choose, require_watched
 from finesight.tune.weights import load_parts, load_trained, save_parts
 
 MOST_THUMBNAILS = 1000
@@ -52,10 +52,10 @@ class Tokenized:
     def of_stage(self, stage: Stage) -> tuple[list[Encoded], list[Encoded]]:
         """Return what a stage learns from, and what chooses its checkpoint.
 
-        A validation set of the recipe's own, of which the stage's sources are no part, is watched as it is.
+        Where none of the validation set is of the stage's sources, or only replay is, all of it is watched.
         """
         watched = keep_sources(self.watched, stage.sources)
-        return keep_sources(self.learned, stage.sources), watched or list(self.watched)
+        return keep_sources(self.learned, stage.sources), watched if can_choose(watched) else list(self.watched)
 
 
 def read_sets(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any], list[Check]]:
@@ -197,8 +197,10 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
     for stage in recipe.each_stage():
-        learned, _ = tokens.of_stage(stage)
+        learned, watched = tokens.of_stage(stage)
         checks += [check_precision(loaded, stage), check_steps(stage, learned, recipe.seed)]
+        if stage.sources and not recipe.data.validation:
+            checks.append(check_watched(stage, watched))
     return checks
 
 

@@ -16,7 +16,7 @@ from finesight.data.standins.places import Places
 from finesight.data.standins.write import write_stand_ins
 from finesight.models.miniature import make_miniature
 from finesight.recipe.model import TextModel
-from finesight.recipe.recipe import Recipe, Stage
+from finesight.recipe.recipe import Recipe
 from finesight.recipe.train import Train
 from finesight.recipe.tune import Lora, PartTuning, Tune
 from finesight.rundir import REHEARSAL, RunDir
@@ -94,7 +94,7 @@ def _shorten(recipe: Recipe) -> tuple[dict[str, Any], list[str]]:
         train = _shorter(recipe.train or Train(), left_out)
         return {"tune": _smaller_adapters(recipe.tune), "train": train}, left_out
     stages = tuple(
-        Stage(name=stage.name, tune=_smaller_adapters(stage.tune), train=_shorter(stage.train, left_out))
+        stage.model_copy(update={"tune": _smaller_adapters(stage.tune), "train": _shorter(stage.train, left_out)})
         for stage in recipe.stages
     )
     return {"stages": stages}, list(dict.fromkeys(left_out))

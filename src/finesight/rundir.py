@@ -125,12 +125,17 @@ class RunDir:
         """Whether the folder is a rehearsal's, whose figures mean nothing."""
         return (self.path / f"{REHEARSAL}.json").exists()
 
+    @staticmethod
+    def is_at(path: Path) -> bool:
+        """Whether a run has made the folder; a recipe alone may be anybody's."""
+        return not _lacking(path)
+
     @classmethod
     def existing(cls, path: Path) -> RunDir:
         """Open a folder that a run has made. Raises `UserError` when it is none."""
-        if not (path / RECIPE_FILE).is_file():
+        if lacking := _lacking(path):
             raise UserError(
-                f"{path}: not a run folder (it has no {RECIPE_FILE})",
+                f"{path}: not a run folder (it has no {lacking[0]})",
                 hint="give the folder that `finesight run` printed on its last line",
             )
         recipe = read_recipe(path / RECIPE_FILE).recipe
@@ -208,6 +213,11 @@ def record_from_json(row: Mapping[str, Any]) -> Record:
         tags=row.get("tags", {}),
         **optional,
     )
+
+
+def _lacking(path: Path) -> list[str]:
+    """Return what a folder lacks of the files that a run begins with."""
+    return [name for name in (RECIPE_FILE, ENVIRONMENT_FILE) if not (path / name).is_file()]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

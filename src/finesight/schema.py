@@ -66,7 +66,8 @@ class Example:
     answer_type: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     context: str = ""
-    """A text that all questions about it share, as the source of an SVG; it stands before the first question."""
+    """A text that all questions about it share, as the source of an SVG; it stands before the first question, without
+    the blanks around it."""
 
     @property
     def has_context(self) -> bool:

@@ -127,7 +127,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 def test_list_gives_every_shelf_and_one_alone() -> None:
     shelves = json.loads(finesight("list", "--json").stdout)
-    assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models"]
+    assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models", "shipped"]
     assert [entry["name"] for entry in shelves["kinds"]] == ["llava_json", "vqa_json", "vqa_parquet", "scenes"]
     assert all(entry["about"] for shelf in shelves.values() for entry in shelf)
     assert finesight("list", "models").stdout.splitlines()[1].startswith("  llava ")

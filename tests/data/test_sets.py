@@ -164,6 +164,16 @@ def test_sources_of_the_same_name_are_told_apart(root: Path) -> None:
     assert set(data["sets"]["train"]["by_source"]) == {"rows.json", "rows.json (2)", "rows.parquet"}
 
 
+def test_a_name_that_a_recipe_gives_is_no_other_sources(root: Path) -> None:
+    data = {"train": [vqa_source("special.json"), general(name="special.json")], "split": {"validation": 0, "test": 0}}
+    watched = {"name": "watched", "from": "train", "role": "memorization"}
+    sets, _ = read_all(recipe(data, [watched]), root)
+    assert {example.source: example.id.split(":")[0] for example in sets.train} == {
+        "special.json (2)": "special",
+        "special.json": "general",
+    }
+
+
 def test_a_source_called_test_is_not_taken_for_the_test_set(root: Path) -> None:
     write_parquet(root / "test" / "0.parquet", vqa_rows(40))
     task = {"name": "own", "kind": "vqa_parquet", "dataset": "test"}

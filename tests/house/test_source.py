@@ -18,7 +18,7 @@ REGISTRY_HOST = re.compile(r"pypi\.\w+|pythonhosted\.\w+|download\.pytorch\.\w+|
 def files_of_the_project() -> Iterator[Path]:
     # In a git worktree, .git is a file that names a folder of the machine.
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
-    for folder in ("src", "tests", "docs", "benchmarks", ".ci"):
+    for folder in ("src", "tests", "docs", "benchmarks", "tools", ".ci"):
         files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
         yield from (path for path in files if "__pycache__" not in path.parts)
 

@@ -164,7 +164,7 @@ def test_a_text_stands_before_the_first_question(loaded: Loaded, examples: tuple
     for example in map(told, examples):
         turns = [{"role": turn.role, "content": turn.text} for turn in example.turns]
         if example.context:
-            turns[0]["content"] = f"{example.context}\n{turns[0]['content']}"
+            turns[0]["content"] = f"{example.context.strip()}\n{turns[0]['content']}"
         own = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
         assert whole(loaded.formatter.encode(example, answered=True))[0].tolist() == own
 

@@ -30,6 +30,14 @@ def test_what_can_only_be_a_path_is_never_asked_of_the_hub(tmp_path: Path) -> No
             locate(name, None, tmp_path)
 
 
+def test_a_name_of_finesights_own_is_never_asked_of_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="finesight/stater: no such model comes with finesight") as caught:
+        locate("finesight/stater", None, tmp_path)
+    assert "those that do are" in caught.value.hint
+    (tmp_path / "finesight" / "stater").mkdir(parents=True)
+    assert locate("finesight/stater", None, tmp_path).is_folder
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_weights_of_either_kind_count(name: str, tmp_path: Path) -> None:
     location = locate(str(tmp_path), None, tmp_path)

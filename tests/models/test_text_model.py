@@ -96,6 +96,14 @@ def test_a_context_is_the_same_whichever_question_follows(context: str, first: s
         assert one.prefix_ids.tolist() == other.prefix_ids.tolist()
 
 
+@pytest.mark.parametrize("name", FORMATTERS)
+def test_a_files_last_newline_does_not_make_it_another_text(name: str) -> None:
+    for answered in (True, False):
+        one, other = (FORMATTERS[name].encode(about(text), answered=answered) for text in (SVG, SVG.strip()))
+        assert one.prefix_ids is other.prefix_ids
+        assert one.branches[0].ids.tolist() == other.branches[0].ids.tolist()
+
+
 def test_a_context_stands_once_before_a_conversation() -> None:
     formatter = FORMATTERS["chatml"]
     single = formatter.encode(replace(ask(*PAIR, "are you sure?", "yes"), context=SVG), answered=True)

@@ -344,6 +344,7 @@ evaluate:
         ("world: house", "world: house, context: svg", "the SVG text does not hold"),
         ("world: house", "most_objects: 7", "most_objects"),
         ("world: house", "languages: [fr]", "languages"),
+        ("world: house", "languages: [ru, ru]", "every question would be asked twice"),
     ],
 )
 def test_what_stages_and_scenes_cannot_be_is_refused(recipe_file: Path, old: str, new: str, told: str) -> None:

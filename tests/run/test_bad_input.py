@@ -233,6 +233,18 @@ def test_what_is_no_run_folder_cannot_be_resumed_reported_or_asked(finesight: Fi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_with_a_recipe_of_ones_own_is_no_run_folder(
+    finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    recipe = write_recipe()
+    ended = finesight("report", tmp_path)
+    assert ended.code == 2
+    assert "not a run folder (it has no environment.json)" in ended.stderr
+    ended = finesight("evaluate", tmp_path, recipe, "--output", tmp_path / "evaluation")
+    assert ended.code == 2
+    assert "no model can be found" in ended.stderr
+
+
 def test_the_published_split_leaks_and_nothing_runs(finesight: Finesight, shared: Path, tmp_path: Path) -> None:
     for verb, options in (("check", ()), ("run", ("--output", tmp_path / "run"))):
         ended = finesight(verb, "vqa-rad-published-split", "--data-root", shared / "data", *options)

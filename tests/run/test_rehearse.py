@@ -11,7 +11,7 @@ import pytest
 import yaml
 from small_runs import RECIPE, Ended, Finesight, WriteRecipe, contents, read_json_lines
 
-from finesight.recipe.builtin import builtin_recipes
+from finesight.recipe.builtin import builtin_recipes, find_recipe
 from finesight.recipe.reading import read_recipe
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -43,6 +43,9 @@ def test_every_built_in_recipe_rehearses(name: str, finesight: Finesight, tmp_pa
     rehearse(finesight, name, tmp_path / "run")
     stages = read_recipe(tmp_path / "run" / "recipe.yaml").recipe.each_stage()
     rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    assert [stage.sources for stage in stages] == [
+        stage.sources for stage in read_recipe(find_recipe(name)).recipe.each_stage()
+    ]
     for stage in stages:
         assert [row["step"] for row in rows if row["stage"] == stage.name and row["kind"] == "validation"] == [2, 4]
         assert (tmp_path / "run" / "checkpoints" / stage.name / "best.json").is_file()

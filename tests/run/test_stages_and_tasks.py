@@ -247,20 +247,34 @@ def test_a_stage_learns_from_its_own_sources_alone(
     stage = {"tune": {"projector": "full"}, "train": {**TRAIN, "max_steps": 4, "eval_steps": 2}}
     recipe = write_recipe(
         data={
-            "train": [{**scenes, "name": "first"}, {**scenes, "name": "second", "first_scene": 500}],
+            "train": [
+                {**scenes, "name": "first"},
+                {**scenes, "name": "second", "first_scene": 500},
+                {**scenes, "name": "again", "first_scene": 900, "role": "replay"},
+            ],
             "split": {"validation": 0.2, "test": 0.2},
         },
         tune=None,
         train=None,
-        stages=[{"name": "begin", "sources": ["first"], **stage}, {"name": "go-on", **stage}],
+        stages=[
+            {"name": "begin", "sources": ["first"], **stage},
+            {"name": "remember", "sources": ["again"], **stage},
+            {"name": "go-on", **stage},
+        ],
     )
     run = tmp_path / "run"
     ended = finesight("run", recipe, "--output", run)
     assert ended.code == 0, ended.stderr
-    learned = {"begin": set(), "go-on": set()}
+    everything = {"first", "second", "again"}
+    by_kind: dict[str, dict[str, set[str]]] = {"train": {}, "validation": {}}
     for row in read_json_lines(run / "metrics.jsonl"):
-        learned[row["stage"]] |= set(row["loss_by_source"])
-    assert learned == {"begin": {"first"}, "go-on": {"first", "second"}}
+        by_kind[row["kind"]].setdefault(row["stage"], set()).update(row["loss_by_source"])
+    assert by_kind["train"] == {"begin": {"first"}, "remember": {"again"}, "go-on": everything}
+    # Replay alone chooses no checkpoint.
+    assert by_kind["validation"] == {"begin": {"first"}, "remember": everything, "go-on": everything}
+    checks = json.loads((run / "checks.json").read_text(encoding="utf-8"))["stages"][0]["checks"]
+    told = {check["name"]: check["status"] for check in checks if check["name"].startswith("validation of")}
+    assert told == {"validation of begin": "pass", "validation of remember": "warning"}
 
 
 def test_evaluate_measures_the_tasks_asked_for_in_the_language_asked_for(

@@ -59,7 +59,10 @@ def list_(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List kinds of data, tasks, metrics, recipes, kinds of models, shipped models."""
+    """List kinds of data, tasks, metrics, recipes, models.
+
+    And the models that come with finesight, by the names that a recipe gives them.
+    """
     from finesight.cli.shelves import SHELVES
 
     content = {shelf.value: SHELVES[shelf.value]() for shelf in ([what] if what else Shelf)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from finesight.recipe.base import Spec
+    from finesight.recipe.evaluate import Task
     from finesight.recipe.recipe import Recipe
 
 
@@ -30,19 +31,43 @@ def open_recipe(name_or_path: str, overrides: Sequence[str] | None, data_root: P
 
 
 def choose_tasks(recipe: Recipe, names: Sequence[str]) -> Recipe:
-    """Return the recipe with the named tasks alone; without names, as it is.
+    """Return the recipe with the named tasks alone, to be measured and not trained; without names, as it is.
 
-    Raises `UserError` for a task that is not there.
+    Raises `UserError` for a task that is not there, and for one that shares its source with a task that is left out.
     """
     from finesight.errors import UserError
 
-    there = [task.name for task in recipe.evaluate]
+    if not names:
+        return recipe
+    there = {task.name: task for task in recipe.evaluate}
     if unknown := [name for name in names if name not in there]:
         raise UserError(
             f"--task {unknown[0]}: {recipe.name} has no such task", hint=f"its tasks are {', '.join(there)}"
         )
-    chosen = tuple(task for task in recipe.evaluate if not names or task.name in names)
-    return recipe.model_copy(update={"evaluate": chosen})
+    chosen = tuple(task for task in recipe.evaluate if task.name in names)
+    _require_apart(chosen, [task for task in recipe.evaluate if task.name not in names])
+    # Nothing is trained, and early stopping may watch a task that is left out.
+    train = recipe.train and recipe.train.model_copy(update={"early_stopping": None})
+    stages = tuple(
+        stage.model_copy(update={"train": stage.train.model_copy(update={"early_stopping": None})})
+        for stage in recipe.stages
+    )
+    return recipe.model_copy(update={"evaluate": chosen, "train": train, "stages": stages})
+
+
+def _require_apart(chosen: Sequence[Task], left_out: Sequence[Task]) -> None:
+    """Raise `UserError` when a chosen task shares its source with one left out: alone it could draw other examples."""
+    from finesight.data.claims import origin_of
+    from finesight.errors import UserError
+    from finesight.recipe.evaluate import SetTask
+
+    others = {origin_of(task, Path()): task.name for task in left_out if not isinstance(task, SetTask)}
+    for task in chosen:
+        if not isinstance(task, SetTask) and (other := others.get(origin_of(task, Path()))):
+            raise UserError(
+                f"--task {task.name}: it shares its source with {other}, and the two draw their examples together",
+                hint=f"measure both: --task {task.name} --task {other}",
+            )
 
 
 def speak(recipe: Recipe, language: str | None) -> Recipe:

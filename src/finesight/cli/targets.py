@@ -30,22 +30,25 @@ class Target:
 def find_target(typed: str) -> Target:
     """Return what is meant. What exists here wins over a shipped model's name.
 
-    Raises `UserError` for a rehearsal, whose model is a miniature.
+    Raises `UserError` for a rehearsal, whose model is a miniature, and for an evaluation, which has none.
     """
     from finesight.errors import UserError
     from finesight.models.shipped import shipped_models, shipped_name
     from finesight.rundir import RunDir
 
     path = Path(typed)
-    if (path / "recipe.yaml").exists():
+    if RunDir.is_at(path):
         run = RunDir.existing(path)
         if run.is_rehearsal:
             raise UserError(f"{typed}: a rehearsal, whose model is a miniature", hint="give a run")
+        if run.is_evaluation:
+            raise UserError(f"{typed}: an evaluation, which holds no model", hint="give the run or model itself")
         return Target(typed, run=run)
     if path.exists():
         return Target(str(path.resolve()))
-    if typed in shipped_models():
-        return Target(shipped_name(typed), shipped=typed)
+    for name in shipped_models():
+        if typed in (name, shipped_name(name)):
+            return Target(shipped_name(name), shipped=name)
     return Target(typed)
 
 
@@ -57,11 +60,12 @@ def open_recipe_for(
     Raises `UserError` where the target has none of its own.
     """
     from finesight.errors import UserError
+    from finesight.rundir import RECIPE_FILE
 
     if recipe is not None:
         return open_recipe(recipe, overrides, data_root)
     if target.run is not None:
-        return open_recipe(str(target.run.path / "recipe.yaml"), overrides, data_root or target.run.data_root)
+        return open_recipe(str(target.run.path / RECIPE_FILE), overrides, data_root or target.run.data_root)
     if target.shipped is not None:
         return open_recipe(target.shipped, overrides, data_root)
     raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")

@@ -43,7 +43,10 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
         by_origin.setdefault(origin_of(claim.spec, data_root), []).append(place)
     for places in by_origin.values():
         _check_claims([claims[place] for place in places])
-    pools = _read_all([claims[places[0]].spec for places in by_origin.values()], data_root)
+    # Under a set's name, a task on this source would look like one on the set; under another source's, a stage that
+    # names the other would learn from both.
+    taken_names = [*OWN_SETS, *filter(None, (_own_name(claim.spec) for claim in claims))]
+    pools = _read_all([claims[places[0]].spec for places in by_origin.values()], taken_names, data_root)
 
     claimed: list[list[Example]] = [[] for _ in claims]
     for places, left in zip(by_origin.values(), pools, strict=True):
@@ -79,13 +82,12 @@ def _turn(claim: Claim) -> tuple[bool, bool]:
     return (claim.learned, claim.spec.max_samples is None)
 
 
-def _read_all(specs: Sequence[AnySource], data_root: Path) -> list[list[Example]]:
+def _read_all(specs: Sequence[AnySource], taken_names: Sequence[str], data_root: Path) -> list[list[Example]]:
     pools: list[list[Example]] = []
     faults: list[DataError] = []
     for spec, name, prefix in zip(
         specs,
-        # A name that is a set's would make a task on this source look like one on the set.
-        _made_unique([source_name(spec) for spec in specs], reserved=OWN_SETS),
+        _made_unique([source_name(spec) for spec in specs], reserved=taken_names),
         _made_unique([id_prefix(spec) for spec in specs]),
         strict=True,
     ):
@@ -116,9 +118,12 @@ def _renamed(example: Example, name: str, prefix: str, unique_prefix: str) -> Ex
 
 
 def _as_used(example: Example, spec: AnySource) -> Example:
-    # A task's name is the task's own, and not its source's.
-    source = spec.name if spec.name and not isinstance(spec, TaskFields) else example.source
-    return put_questions(replace(example, source=source, role=spec.role), spec.prompt)
+    return put_questions(replace(example, source=_own_name(spec) or example.source, role=spec.role), spec.prompt)
+
+
+def _own_name(spec: AnySource) -> str | None:
+    """Return the name that the recipe gives a source; a task's name is the task's own, and not its source's."""
+    return None if isinstance(spec, TaskFields) else spec.name
 
 
 def _check_claims(claims: Sequence[Claim]) -> None:

@@ -57,13 +57,14 @@ class Formatter:
         With `answered`, the branch holds the answers, labelled where they are learned; without, it ends where the
         model's answer begins. Raises `DataError` for an example that this model cannot be given.
         """
-        turns = self._with_system(_with_context(example))
+        context = example.context.strip()  # or the last newline of a file would make it another text
+        turns = self._with_system(_with_context(example.turns, context))
         images = len(example.images)
         if answered:
             conversation = self._converse(turns, images)
         else:
             conversation = Conversation(self.chat.render(turns[:-1], images, ask=True), ())
-        marked = self._place_images(example, self._tokenize(conversation, example.context))
+        marked = self._place_images(example, self._tokenize(conversation, context))
         cut = marked.context_tokens
         branch = Branch(example, marked.ids[cut:], marked.labels[cut:])
         return Encoded(self._intern(marked.ids[:cut]), example.images, (branch,))
@@ -153,34 +154,32 @@ class Formatter:
         return frozenset(ends)
 
 
-def _with_context(example: Example) -> tuple[Turn, ...]:
+def _with_context(turns: tuple[Turn, ...], context: str) -> tuple[Turn, ...]:
     """Return what is said: a context stands in the first question, before it."""
-    if not example.context:
-        return example.turns
-    first = next(number for number, turn in enumerate(example.turns) if turn.role == "user")
-    asked = example.turns[first]
-    said = replace(asked, text=f"{example.context}\n{asked.text}")
-    return (*example.turns[:first], said, *example.turns[first + 1 :])
+    if not context:
+        return turns
+    first = next(number for number, turn in enumerate(turns) if turn.role == "user")
+    said = replace(turns[first], text=f"{context}\n{turns[first].text}")
+    return (*turns[:first], said, *turns[first + 1 :])
 
 
 def _tokens_inside(context: str, text: str, offsets: NDArray[np.int64]) -> int:
     """Return behind how many tokens of `text` the context ends; 0 where there is none.
 
-    The last token counted lies wholly inside the context, blanks at the context's end left out: which question comes
-    next may change how those are cut into tokens, and then each question would have a context of its own. Raises
-    `ModelError` when the template rewrites the context.
+    The last token counted lies wholly inside the context: which question comes next may change what is joined to its
+    end, and then each question would have a context of its own. Raises `ModelError` when the template rewrites the
+    context.
     """
-    inner = context.strip()
-    if not inner:
+    if not context:
         return 0
-    begin = text.find(inner)
+    begin = text.find(context)
     if begin < 0:
         raise ModelError(
             "the chat template does not show a context as it was written",
             hint="give a template that keeps the content of the user's turn, in model.chat_template",
         )
     starts, ends = offsets[:, 0], offsets[:, 1]
-    inside = np.flatnonzero((starts >= begin) & (ends <= begin + len(inner)))
+    inside = np.flatnonzero((starts >= begin) & (ends <= begin + len(context)))
     return int(inside[-1]) + 1 if len(inside) else 0
 
 

@@ -34,15 +34,15 @@ class Location:
 def locate(name_or_path: str, revision: str | None, data_root: Path) -> Location:
     """Return where `name_or_path` is. A path that exists below the data root wins over a shipped model's or hub's name.
 
-    Raises `ModelError` for something that can only be a path and does not exist.
+    Raises `ModelError` for something that can only be a path, or a shipped model, and does not exist.
     """
     folder = (data_root / Path(name_or_path).expanduser()).resolve()
-    if (shipped := find_shipped(name_or_path)) and not folder.exists():
-        return Location(str(shipped), None, is_folder=True)
     if folder.is_dir():
         return Location(str(folder), None, is_folder=True)
     if folder.exists():
         raise ModelError(f"{folder}: a file, not a checkpoint folder", hint="give the folder that holds config.json")
+    if shipped := find_shipped(name_or_path):
+        return Location(str(shipped), None, is_folder=True)
     if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
         raise ModelError(
             f"{folder}: no such checkpoint folder", hint="the path is relative to the data root (--data-root)"

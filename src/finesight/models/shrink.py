@@ -39,7 +39,7 @@ def smaller_language(config: PreTrainedConfig) -> Settings:
 
 def smaller_checkpoint(config: PreTrainedConfig) -> PreTrainedConfig:
     """Return the configuration of a vision encoder in miniature: CLIP's or SigLIP's own, or the whole's."""
-    written: Settings = {**config.to_dict(), "dtype": "float32"}
+    written = _unpacked(config)
     if config.model_type in ("clip", "siglip"):
         written["vision_config"] |= smaller_vision(config.vision_config)
         text = config.text_config
@@ -52,13 +52,12 @@ def smaller_checkpoint(config: PreTrainedConfig) -> PreTrainedConfig:
 
 def smaller_causal(config: PreTrainedConfig) -> PreTrainedConfig:
     """Return the configuration of a language model in miniature."""
-    return type(config).from_dict({**config.to_dict(), "dtype": "float32", **smaller_language(config)})
+    return type(config).from_dict({**_unpacked(config), **smaller_language(config)})
 
 
 def smaller_llava(config: Any) -> Any:
     """Return a LLaVA's configuration in miniature: the same parts, joined in the same way."""
-    written: Settings = {**config.to_dict(), "dtype": "float32"}
-    written.pop("quantization_config", None)
+    written = _unpacked(config)
     written["vision_config"] |= smaller_vision(config.vision_config)
     written["text_config"] |= smaller_language(config.text_config)
     layers = config.vision_config.num_hidden_layers
@@ -87,6 +86,13 @@ def smaller_image_size(image_size: int | None, vision: PreTrainedConfig) -> int 
         return image_size
     own = int(smaller_vision(vision)["image_size"])
     return own if image_size == vision.image_size else (own // patch + 1) * patch
+
+
+def _unpacked(config: PreTrainedConfig) -> Settings:
+    """Return a configuration's settings for float32 weights, whatever the checkpoint's own are packed into."""
+    written: Settings = {**config.to_dict(), "dtype": "float32"}
+    written.pop("quantization_config", None)
+    return written
 
 
 def _narrower(config: PreTrainedConfig) -> Settings:

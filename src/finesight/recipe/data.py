@@ -119,6 +119,12 @@ class Scenes(Source):
     """Pass over pictures with more objects than that."""
 
     @model_validator(mode="after")
+    def _each_language_once(self) -> Scenes:
+        if len(set(self.languages)) < len(self.languages):
+            raise ValueError("languages names one twice: every question would be asked twice")
+        return self
+
+    @model_validator(mode="after")
     def _house_asks_about_pictures(self) -> Scenes:
         if self.world == "house" and self.context == "svg":
             raise ValueError("the house world is about rims and sheets, which the SVG text does not hold")

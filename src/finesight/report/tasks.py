@@ -12,7 +12,6 @@ from finesight.report.files import Content, RunFiles
 from finesight.schema import Record
 
 PREDICTORS: Mapping[str, str] = {
-    "model": "Model",
     "before": "Before tuning",
     "after": "After tuning",
     "blind": "After, question alone",

@@ -9,18 +9,19 @@ from finesight.report import numerals
 from finesight.report.files import Content
 from finesight.report.tables import learning_summary
 from finesight.report.tasks import PREDICTORS, percent_or_missing, statement
+from finesight.rundir import MEASURED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 BASELINES = ("blind", "majority", "majority_by_question_type")
 EVALUATED = {
-    "model": "Model",
+    MEASURED: "Model",
     "blind": "Question alone",
     "majority": "Majority",
     "majority_by_question_type": "By type",
 }
-"""What `evaluate` measures, in few words."""
+"""What `evaluate` measures, in few words, in the order in which it is shown."""
 
 
 def verdict_lines(verdict: Content) -> list[str]:
@@ -54,7 +55,7 @@ def score_table(task: Content) -> Table:
     """Return the table of `finesight evaluate`: what each predictor scores on a task and on each kind of question."""
     from rich.text import Text
 
-    shown = [predictor for predictor in PREDICTORS if predictor in task["scores"]]
+    shown = [predictor for predictor in EVALUATED if predictor in task["scores"]]
     table = _table(words=(task["name"],), numbers=("Questions", *(EVALUATED[predictor] for predictor in shown)))
 
     def add_row(name: str, row: Content) -> None:
@@ -67,7 +68,7 @@ def score_table(task: Content) -> Table:
             table.add_section()
             for row in rows:
                 add_row(row["value"], row)
-    model = task["scores"]["model"]
+    model = task["scores"][MEASURED]
     table.caption = Text(
         f"{task['metric']}, {numerals.plural(task['groups'], 'group')}; the model's 95 % interval is "
         f"{numerals.interval(model['low'], model['high'])}"

@@ -119,9 +119,14 @@ def finish(loaded: Loaded, folder: Path) -> Best:
     return best
 
 
+def can_choose(watched: Sequence[Encoded]) -> bool:
+    """Return whether a checkpoint can be chosen by these contexts: replay alone never chooses."""
+    return any(branch.example.role == "train" for context in watched for branch in context.branches)
+
+
 def require_watched(watched: Sequence[Encoded]) -> None:
     """Raise `DataError` when there is nothing to choose a checkpoint by."""
-    if not any(branch.example.role == "train" for context in watched for branch in context.branches):
+    if not can_choose(watched):
         raise DataError(
             "the validation set is empty, so nothing can choose a checkpoint",
             hint="raise data.split.validation, or give data.validation",

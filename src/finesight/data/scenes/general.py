@@ -164,23 +164,21 @@ def _choice(scene: Scene, language: Language, random: Random) -> list[Question]:
 
 def _named_by_shape(things: Sequence[Thing]) -> list[tuple[Thing, Size | None]]:
     """Return the objects that their shape names, or their shape and size, with the size where it is needed."""
-    shapes = Counter(thing.shape for thing in things)
-    both = Counter((thing.shape, thing.size) for thing in things)
-    return [
-        (thing, None if shapes[thing.shape] == 1 else thing.size)
-        for thing in things
-        if both[thing.shape, thing.size] == 1
-    ]
+    return _named_by(lambda thing: thing.shape, things)
 
 
 def _named_by_colour(things: Sequence[Thing]) -> list[tuple[Thing, Size | None]]:
     """Return the objects that their colour names, or their colour and size, with the size where it is needed."""
-    colours = Counter(thing.colour for thing in things)
-    both = Counter((thing.colour, thing.size) for thing in things)
+    return _named_by(lambda thing: thing.colour, things)
+
+
+def _named_by(feature: Callable[[Thing], str], things: Sequence[Thing]) -> list[tuple[Thing, Size | None]]:
+    alike = Counter(feature(thing) for thing in things)
+    both = Counter((feature(thing), thing.size) for thing in things)
     return [
-        (thing, None if colours[thing.colour] == 1 else thing.size)
+        (thing, None if alike[feature(thing)] == 1 else thing.size)
         for thing in things
-        if both[thing.colour, thing.size] == 1
+        if both[feature(thing), thing.size] == 1
     ]
 
 

@@ -39,7 +39,7 @@ def _chosen(spec: Scenes) -> Iterator[Scene]:
     return itertools.islice((scene for scene in scenes if len(scene.things) <= spec.most_objects), spec.scenes)
 
 
-def ask_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Question]:
+def _asked_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Question]:
     """Yield what a source says about a scene in one language."""
     world = general_questions(scene, language) if spec.world == "general" else house_questions(scene, language)
     yield from take_turns(world, spec.questions_per_scene, Random(f"turns {scene.number}"))
@@ -50,15 +50,15 @@ def ask_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Questi
 
 def _examples(scene: Scene, spec: Scenes) -> Iterator[Example]:
     image = SceneImage(scene.number, spec.image_size)
-    seen = spec.context == "image"
+    images, text = ((image,), "") if spec.context == "image" else ((), scene_paths(scene))
     group = image_group(image)
     for name in spec.languages:
-        for place, question in enumerate(ask_about(scene, spec, LANGUAGES[name]), start=1):
+        for place, question in enumerate(_asked_about(scene, spec, LANGUAGES[name]), start=1):
             yield Example(
                 id=f"scenes:{scene.number}-{name}-{place}",
                 group=group,
-                images=(image,) if seen else (),
-                context="" if seen else scene_paths(scene),
+                images=images,
+                context=text,
                 turns=_turns(question),
                 references=(question.answer,),
                 choices=question.options,

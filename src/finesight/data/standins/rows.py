@@ -28,7 +28,7 @@ class Asked:
     answer_type: str
 
 
-def ask_about(number: int) -> tuple[Asked, Asked]:
+def questions_about(number: int) -> tuple[Asked, Asked]:
     """Return two questions about picture `number`; no other picture is asked the same."""
     colour = picture_colour(number)
     guess = list(COLOURS)[number // 2 % len(COLOURS)]
@@ -40,7 +40,9 @@ def ask_about(number: int) -> tuple[Asked, Asked]:
 
 def stand_in_texts() -> list[str]:
     """Return what stand-in rows say: enough to learn a small tokenizer from."""
-    return [text for number in range(100) for asked in ask_about(number) for text in (asked.question, asked.answer)]
+    return [
+        text for number in range(100) for asked in questions_about(number) for text in (asked.question, asked.answer)
+    ]
 
 
 def write_llava_json(spec: LlavaJson, folder: Path, numbers: Sequence[int], *, pictures: bool) -> int:
@@ -50,7 +52,7 @@ def write_llava_json(spec: LlavaJson, folder: Path, numbers: Sequence[int], *, p
     """
     rows = []
     for number in numbers:
-        both = ask_about(number)
+        both = questions_about(number)
         for place, asked in enumerate((both, both[1:]), start=1):
             row: dict[str, Any] = {"id": f"{number}-{place}"}
             if pictures:
@@ -102,7 +104,7 @@ def write_vqa_parquet(spec: VqaParquet, folder: Path, numbers: Sequence[int], *,
 
 def _cells(number: int, columns: VqaColumns, image: Any) -> Iterator[dict[str, Any]]:
     """Yield the rows about a picture: two, or one where the picture's own name has to be the row's."""
-    asked_about = ask_about(number)
+    asked_about = questions_about(number)
     for place, asked in enumerate(asked_about[:1] if columns.id == columns.image else asked_about, start=1):
         meant = {
             "image": image,

@@ -87,7 +87,7 @@ class _Writer:
     def write(self, spec: AnySource) -> str:
         """Write the rows that stand in for those of `spec`, and return that in words."""
         if isinstance(spec, Scenes):
-            return f"data: scenes: {self._scenes(spec)} of {spec.scenes:,} pictures"
+            return f"data: {spec.name or source_name(spec)}: {self._scenes(spec)} of {spec.scenes:,} generated pictures"
         numbers = self._numbers(PICTURES_A_USE * self._uses[origin_of(spec, self._data_root)])
         rows = self._write(spec, numbers)
         about = f"about {len(numbers)} drawn pictures" if self._pictures else "without pictures"

@@ -1,4 +1,4 @@
-"""The check of a stage's plan: can its steps be filled, and how many are there."""
+"""The checks of a stage's plan: can its steps be filled, how many are there, and what chooses among them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def check_steps(stage: Stage, learned: Sequence[Encoded], seed: int) -> Check:
         "pass",
         f"{len(steps):,} steps of exactly {stage.train.global_batch_size} examples, "
         f"about {contexts:.1f} contexts in each",
+    )
+
+
+def check_watched(stage: Stage, watched: Sequence[Encoded]) -> Check:
+    """A stage with sources of its own is chosen by their share of the validation set, where they have one."""
+    name, sources = f"validation of {stage.name}", ", ".join(stage.sources)
+    examples = [branch.example for context in watched for branch in context.branches]
+    if all(example.source in stage.sources for example in examples):
+        return Check(name, "pass", f"{len(examples):,} examples of {sources} choose the checkpoint")
+    return Check(
+        name,
+        "warning",
+        f"the validation set holds nothing of {sources} beside replay, so all of it chooses the checkpoint",
+        hint="raise data.split.validation, or give data.validation a source",
     )
 
 
