@@ -41,18 +41,20 @@ def main() -> None:
     parser.add_argument("name", choices=TASKS)
     arguments = parser.parse_args()
     run = RunDir.existing(arguments.run)
-    folder = shipped_folder() / arguments.name
-    shutil.rmtree(folder, ignore_errors=True)
-    write_model(run, folder)
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    if size > MOST_BYTES:
-        raise SystemExit(f"{folder}: {size:,} bytes, more than {MOST_BYTES:,}")
     record = describe(run)
-    record["scores"] = measure(arguments.name, run.path / "shipped")
-    record["bytes"] = size
-    shutil.copy(run.path / "recipe.yaml", folder / "recipe.yaml")
+    folder = shipped_folder() / arguments.name
+    staging = run.path / "shipped"
+    shutil.rmtree(staging, ignore_errors=True)
+    write_model(run, staging / "model")
+    shutil.copy(run.path / "recipe.yaml", staging / "model" / "recipe.yaml")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(staging / "model", folder)
+    record["scores"] = measure(arguments.name, staging)
     (folder / "record.json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    size = sum(file.stat().st_size for file in folder.iterdir())
     say(f"{folder}: {size:,} bytes")
+    if size > MOST_BYTES:
+        raise SystemExit(f"{folder}: more than {MOST_BYTES:,} bytes")
 
 
 def write_model(run: RunDir, folder: Path) -> None:
@@ -109,7 +111,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         asked = speak(choose_tasks(recipe, [TASKS[name]]), language)
         run = RunDir.new(asked, folder / language, data_root)
         with StopRequest() as stop:
-            measure_only(load_shipped(name, asked, data_root), run, max_tokens=MOST_TOKENS, stop=stop)
+            loaded = load_shipped(name, asked, data_root)
+            measure_only(loaded, run, measured=shipped_name(name), max_tokens=MOST_TOKENS, stop=stop)
         (scores[language],) = run.load("scores")["tasks"]
     return scores
 

@@ -84,8 +84,8 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     return run
 
 
-def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
-    """Measure a model on the tasks of a run folder's recipe, beside its baselines."""
+def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int, stop: StopRequest) -> RunDir:
+    """Measure a model on the tasks of a run folder's recipe, beside its baselines; `measured` says where it is."""
     recipe = run.recipe
     sets, description, checks = read_sets(recipe, run.data_root)
     for check in checks:
@@ -94,7 +94,7 @@ def measure_only(loaded: Loaded, run: RunDir, *, max_tokens: int, stop: StopRequ
             say(f"warning: {check.message}")
     tasks, dropped = tokenize_tasks(loaded, sets, recipe)
     stop.listen()
-    run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
+    run.begin({"measured": measured, **describe_run_environment(run.data_root, recipe.seed, str(loaded.device))})
     run.save("data", {**description, "dropped": dropped})
     thumbnails = write_thumbnails(tasks, run)
     answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)

@@ -48,7 +48,7 @@ def test_shared_images_and_triples_are_counted(root: Path) -> None:
 
 def test_a_task_on_its_own_source_is_held_against_what_is_learned(root: Path) -> None:
     write_json(root / "other.json", vqa_rows(1, first=2))
-    task = {"name": "general", "role": "forgetting", **vqa_source("other.json")}
+    task = {"name": "general", **vqa_source("other.json")}
     _, data = read_all(recipe({"train": [vqa_source("train.json")]}, [task]), root)
     assert {(leak["evaluation_set"], leak["groups"], leak["examples"]) for leak in data["leaks"]} == {
         ("general", 1, 2),
@@ -63,7 +63,7 @@ def test_validation_is_held_against_train(root: Path) -> None:
         "validation": [vqa_source("validation.json")],
         "split": {"test": 0.0},
     }
-    _, told = read_all(recipe(data, [{"name": "watched", "from": "validation"}]), root)
+    _, told = read_all(recipe(data, [{"name": "watched", "from": "validation"}, {"name": "reported", "kind": "scenes"}]), root)
     assert {(leak["evaluation_set"], leak["learned_set"], leak["groups"]) for leak in told["leaks"]} == {
         ("validation", "train", 1)
     }

@@ -130,7 +130,7 @@ def test_a_task_on_the_training_set_measures_memorization_and_is_no_leak(root: P
 def test_memorization_on_another_source_is_refused(root: Path) -> None:
     task = {"name": "memory", "role": "memorization", **general()}
     with pytest.raises(UserError, match="memory measures memorization") as caught:
-        read_all(recipe({"train": [vqa_source("special.json")]}, [task]), root)
+        read_all(recipe({"train": [vqa_source("special.json")]}, [TASK, task]), root)
     assert "from: train" in caught.value.hint
 
 
@@ -166,8 +166,7 @@ def test_sources_of_the_same_name_are_told_apart(root: Path) -> None:
 
 def test_a_name_that_a_recipe_gives_is_no_other_sources(root: Path) -> None:
     data = {"train": [vqa_source("special.json"), general(name="special.json")], "split": {"validation": 0, "test": 0}}
-    watched = {"name": "watched", "from": "train", "role": "memorization"}
-    sets, _ = read_all(recipe(data, [watched]), root)
+    sets, _ = read_all(recipe(data, [{"name": "reported", "kind": "scenes"}]), root)
     assert {example.source: example.id.split(":")[0] for example in sets.train} == {
         "special.json (2)": "special",
         "special.json": "general",

@@ -79,7 +79,7 @@ def test_each_scores_what_its_record_says(name: str, language: str, record: dict
     loaded = load_model(asked.model, data_root=data_root)
     run = RunDir.new(asked, tmp_path / "evaluation", data_root)
     with StopRequest() as stop:
-        measure_only(loaded, run, max_tokens=8192, stop=stop)
+        measure_only(loaded, run, measured=name, max_tokens=8192, stop=stop)
     (task,) = run.load("scores")["tasks"]
     said = record["scores"][language]
     assert task["examples"] == said["examples"]

@@ -78,6 +78,8 @@ def test_octal_and_sixty_based_numbers_are_no_trap(recipe_file: Path) -> None:
         ),
         ("{name: held_out, from: test}", "{from: test}",
          "14: evaluate.0.name: is missing (hint: Names the task's files and its row in the report)"),
+        ("from: test", "from: validation", "1: no held_out task is measured on a set that neither taught the model nor "
+         "chose the checkpoint (hint: add a task `from: test`)"),
         ("from: test", "from: tets", "14: evaluate.0.from: must be `test`, `validation` or `train`, not `tets` "
          "(hint: did you mean `test`?)"),
         ("from: test", "from: test, kind: scenes", "14: evaluate.0.kind: stands beside `from` "

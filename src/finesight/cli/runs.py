@@ -24,7 +24,7 @@ from finesight.cli.options import (
     SetOption,
 )
 from finesight.cli.output import print_columns, print_json, print_rich
-from finesight.cli.targets import find_target, load_target, open_recipe_for
+from finesight.cli.targets import find_target, load_target, model_of, open_recipe_for
 
 if TYPE_CHECKING:
     from finesight.rundir import RunDir
@@ -217,11 +217,14 @@ def evaluate(
     target = find_target(model)
     opened, root = open_recipe_for(target, recipe, set_, data_root)
     opened = speak(choose_tasks(opened, task or ()), language)
-    folder = RunDir.new(opened.model_copy(update={"name": f"{opened.name}-evaluation"}), output, root)
+    # What the folder keeps as its recipe is the model that was measured, whatever the tasks were taken from.
+    measured = {"name": f"{opened.name}-evaluation", "model": model_of(target, opened)}
+    folder = RunDir.new(opened.model_copy(update=measured), output, root)
     from finesight.run import measure_only
 
     with StopRequest() as stop:
-        measure_only(load_target(target, opened, root), folder, max_tokens=max_tokens_per_device, stop=stop)
+        loaded = load_target(target, folder.recipe.model, root)
+        measure_only(loaded, folder, measured=target.name_or_path, max_tokens=max_tokens_per_device, stop=stop)
     scores = folder.load("scores")
     if json:
         print_json(scores)

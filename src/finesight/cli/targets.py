@@ -11,6 +11,7 @@ from finesight.cli.opening import open_recipe
 
 if TYPE_CHECKING:
     from finesight.models.loaded import Loaded
+    from finesight.recipe.model import Model
     from finesight.recipe.recipe import Recipe
     from finesight.rundir import RunDir
 
@@ -71,18 +72,26 @@ def open_recipe_for(
     raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
 
 
-def load_target(target: Target, recipe: Recipe, data_root: Path) -> Loaded:
-    """Return the tuned model of a run, or a checkpoint loaded as the recipe says."""
-    from finesight.models.load import load_model
-    from finesight.opening import load_best, open_untuned
+def model_of(target: Target, recipe: Recipe) -> Model:
+    """Return the model that is meant, as a recipe says it; a checkpoint is loaded as `recipe` says."""
     from finesight.recipe.model import ImageLoading, LlavaModel, Loading, TextModel
 
     if target.run is not None:
-        loaded = open_untuned(target.run)
-        load_best(loaded, target.run)
-        return loaded
+        return target.run.recipe.model
     if isinstance(recipe.model, TextModel):
         settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
-        return load_model(TextModel(kind="text", name_or_path=target.name_or_path, **settings), data_root=data_root)
+        return TextModel(kind="text", name_or_path=target.name_or_path, **settings)
     settings = {name: value for name, value in recipe.model if name in ImageLoading.model_fields}
-    return load_model(LlavaModel(kind="llava", name_or_path=target.name_or_path, **settings), data_root=data_root)
+    return LlavaModel(kind="llava", name_or_path=target.name_or_path, **settings)
+
+
+def load_target(target: Target, model: Model, data_root: Path) -> Loaded:
+    """Return the tuned model of a run, or the checkpoint that `model` names."""
+    from finesight.models.load import load_model
+    from finesight.opening import load_best, open_untuned
+
+    if target.run is None:
+        return load_model(model, data_root=data_root)
+    loaded = open_untuned(target.run)
+    load_best(loaded, target.run)
+    return loaded

@@ -119,6 +119,16 @@ class Recipe(Spec):
         return self
 
     @model_validator(mode="after")
+    def _something_is_reported(self) -> Recipe:
+        held_out = [task for task in self.evaluate if task.role == "held_out"]
+        if all(isinstance(task, SetTask) and task.from_ != "test" for task in held_out):
+            raise ValueError(
+                "no held_out task is measured on a set that neither taught the model nor chose the checkpoint "
+                "(hint: add a task `from: test`)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stopping_is_watched(self) -> Recipe:
         watched = [task.name for task in self.evaluate if isinstance(task, SetTask) and task.from_ == "validation"]
         there = ["eval_loss", *(f"eval_{name}" for name in watched)]

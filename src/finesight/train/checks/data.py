@@ -29,16 +29,3 @@ def check_data(recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]]) -
             hint="split by image (data.split instead of a test source), or set data.allow_leakage: true, which the "
             "report then says in its headline",
         )
-    yield from _check_verdict_set(sets)
-
-
-def _check_verdict_set(sets: Sets) -> Iterator[Check]:
-    held_out = [task for task in sets.tasks if task.role == "held_out"]
-    reported = [task for task in held_out if task.drawn_from not in ("validation", "train")]
-    if not reported:
-        yield Check(
-            "verdict",
-            "failure",
-            "no task is measured on a set that neither taught the model nor chose the checkpoint",
-            hint="add a task `from: test`",
-        )
