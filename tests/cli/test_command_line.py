@@ -58,7 +58,7 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = ("new", "check", "params", "run", "evaluate", "compare", "report", "ask", "list", "env")
+    verbs = ("new", "check", "params", "run", "evaluate", "compare", "report", "ask", "list", "env", "svg")
     assert [line.split()[0] for line in commands.strip().splitlines()] == list(verbs)
     assert "..." not in commands, "a summary is too long for its line"
 

@@ -63,7 +63,9 @@ def test_validation_is_held_against_train(root: Path) -> None:
         "validation": [vqa_source("validation.json")],
         "split": {"test": 0.0},
     }
-    _, told = read_all(recipe(data, [{"name": "watched", "from": "validation"}, {"name": "reported", "kind": "scenes"}]), root)
+    _, told = read_all(
+        recipe(data, [{"name": "watched", "from": "validation"}, {"name": "reported", "kind": "scenes"}]), root
+    )
     assert {(leak["evaluation_set"], leak["learned_set"], leak["groups"]) for leak in told["leaks"]} == {
         ("validation", "train", 1)
     }

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from finesight import __version__
-from finesight.cli import discover, results, runs
+from finesight.cli import discover, results, runs, svg
 from finesight.cli.errors import told_plainly
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -66,6 +66,7 @@ def build() -> typer.Typer:
     app.callback()(finesight)
     for name, verb in _VERBS.items():
         app.command(name, hidden=name in _ALIASES)(verb)
+    app.add_typer(svg.build(), name="svg")
     return app
 
 

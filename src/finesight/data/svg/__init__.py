@@ -1,0 +1,1 @@
+"""SVG files as short text that a language model reads, as files again, and as pictures."""
