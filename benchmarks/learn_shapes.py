@@ -3,7 +3,7 @@
 python benchmarks/learn_shapes.py            # prints a table; --pictures 20000 for longer curves
 
 Every encoder sees the same pictures of one object in the same order, and names shape, colour and size from the mean of
-its features. The starter's own encoder (60 pixels, patches of 5, 16 heads) was chosen by this.
+its features: recipes/starter/pretrain.yaml has many small patches and many heads for what this shows.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -42,6 +43,7 @@ SHEET = 6
 NAMED = 10
 Pixels = np.ndarray
 Render = Callable[[str], Pixels]
+Made = TypeVar("Made")
 
 
 def as_pixels(picture: Image.Image) -> Pixels:
@@ -121,16 +123,16 @@ FAULTS = (ValueError, OSError, RuntimeError, TypeError, ArithmeticError, LookupE
 """What the renderers raise on a drawing that they cannot draw."""
 
 
-def draw_all(drawings: dict[str, str], draw: Render) -> tuple[dict[str, Pixels], float]:
-    """Return the pictures that succeed, and the milliseconds that a file takes on average."""
-    pictures = {}
+def try_all(drawings: dict[str, str], convert: Callable[[str], Made]) -> tuple[dict[str, Made], float]:
+    """Return what succeeds, and the milliseconds that a file takes on average."""
+    made = {}
     begun = time.perf_counter()
     for name, text in drawings.items():
         try:
-            pictures[name] = draw(text)
+            made[name] = convert(text)
         except FAULTS as error:
             print(f"  {name}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
-    return pictures, 1000 * (time.perf_counter() - begun) / len(drawings)
+    return made, 1000 * (time.perf_counter() - begun) / len(drawings)
 
 
 def draw_in_browser(drawings: dict[str, str], browser: str) -> dict[str, Pixels]:
@@ -209,7 +211,7 @@ def framed(paths: list[str]) -> str:
 
 def compare_renderers(drawings: dict[str, str], browser: str | None) -> dict[str, Pixels]:
     """Print the table of renderers, and return the chosen one's pictures."""
-    chosen, _ = draw_all(drawings, with_resvg)
+    chosen, _ = try_all(drawings, with_resvg)
     references = {"resvg-py": chosen}
     if browser:
         references["the browser"] = draw_in_browser(drawings, browser)
@@ -221,7 +223,7 @@ def compare_renderers(drawings: dict[str, str], browser: str | None) -> dict[str
             continue
         importlib.import_module(module)
         draw(next(iter(drawings.values())))
-        pictures, milliseconds = draw_all(drawings, draw)
+        pictures, milliseconds = try_all(drawings, draw)
         apart = " | ".join(spread(differences(pictures, reference)) for reference in references.values())
         print(f"| {name} | {len(drawings) - len(pictures)} | {milliseconds:.1f} | {apart} |", flush=True)
     return chosen
@@ -251,15 +253,8 @@ def compare_round_trips(drawings: dict[str, str], originals: dict[str, Pixels]) 
     print("\n| way | failed | ms a file there and back | mean | median | 95 % | worst |\n|---|---|---|---|---|---|---|")
     worst: dict[str, float] = {}
     for name, way in ways.items():
-        restored: dict[str, str] = {}
-        begun = time.perf_counter()
-        for file, text in drawings.items():
-            try:
-                restored[file] = way(text)
-            except FAULTS as error:
-                print(f"  {file}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
-        milliseconds = 1000 * (time.perf_counter() - begun) / len(drawings)
-        apart = differences(draw_all(restored, with_resvg)[0], originals)
+        restored, milliseconds = try_all(drawings, way)
+        apart = differences(try_all(restored, with_resvg)[0], originals)
         print(f"| {name} | {len(drawings) - len(restored)} | {milliseconds:.1f} | {spread(apart)} |", flush=True)
         worst = worst or apart
     named = sorted(worst.items(), key=lambda item: -item[1])[:NAMED]

@@ -11,19 +11,8 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw
 
-from finesight.data.scenes.outline import (
-    DASH,
-    DOT_RADIUS,
-    PRINT_WIDTH,
-    RIM_WIDTH,
-    Point,
-    circle_radius,
-    corners,
-    print_colour,
-    printed_dots,
-    printed_lines,
-    rim_colour,
-)
+from finesight.data.scenes import outline
+from finesight.data.scenes.outline import Point
 from finesight.data.scenes.plan import plan_scene
 from finesight.data.scenes.world import Scene, Thing
 
@@ -69,31 +58,33 @@ def draw_scene(scene: Scene, size: int) -> Image.Image:
 
 
 def _print_sheet(pencil: ImageDraw.ImageDraw, scene: Scene, large: int) -> None:
-    colour = print_colour(scene)
-    for begin, end in printed_lines(scene):
-        pencil.line([_scaled(begin, large), _scaled(end, large)], fill=colour, width=_pixels(PRINT_WIDTH, large))
-    for dot in printed_dots(scene):
-        pencil.ellipse(_around(dot, DOT_RADIUS, large), fill=colour)
+    colour = outline.print_colour(scene)
+    for begin, end in outline.printed_lines(scene):
+        pencil.line(
+            [_scaled(begin, large), _scaled(end, large)], fill=colour, width=_pixels(outline.PRINT_WIDTH, large)
+        )
+    for dot in outline.printed_dots(scene):
+        pencil.ellipse(_around(dot, outline.DOT_RADIUS, large), fill=colour)
 
 
 def _draw_thing(pencil: ImageDraw.ImageDraw, thing: Thing, large: int) -> None:
-    edge = [_scaled(corner, large) for corner in corners(thing)]
+    edge = [_scaled(corner, large) for corner in outline.corners(thing)]
     if edge:
         pencil.polygon(edge, fill=thing.paint)
     else:
-        pencil.ellipse(_around((thing.x, thing.y), circle_radius(thing), large), fill=thing.paint)
+        pencil.ellipse(_around((thing.x, thing.y), outline.circle_radius(thing), large), fill=thing.paint)
         edge = [_scaled(point, large) for point in _round_edge(thing)]
     if thing.rim == "bare":
         return
-    width = _pixels(RIM_WIDTH, large)
+    width = _pixels(outline.RIM_WIDTH, large)
     closed = [*edge, edge[0]]
-    for line in [closed] if thing.rim == "lined" else _dashes(closed, DASH * large):
-        pencil.line(line, fill=rim_colour(thing), width=width, joint="curve")
+    for line in [closed] if thing.rim == "lined" else _dashes(closed, outline.DASH * large):
+        pencil.line(line, fill=outline.rim_colour(thing), width=width, joint="curve")
 
 
 def _round_edge(thing: Thing) -> list[Point]:
     """Return a circle's edge as many short lines."""
-    radius, count = circle_radius(thing), 48
+    radius, count = outline.circle_radius(thing), 48
     turns = (2 * math.pi * turn / count for turn in range(count))
     return [(thing.x + radius * math.cos(turn), thing.y + radius * math.sin(turn)) for turn in turns]
 

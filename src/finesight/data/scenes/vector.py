@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from finesight.data.scenes.outline import (
-    DASH,
-    DOT_RADIUS,
-    PRINT_WIDTH,
-    RIM_WIDTH,
-    Point,
-    circle_radius,
-    corners,
-    print_colour,
-    printed_dots,
-    printed_lines,
-    rim_colour,
-)
+from finesight.data.scenes import outline
+from finesight.data.scenes.outline import Point
 from finesight.data.scenes.world import RGB, Scene, Thing
 
 CANVAS = 512
@@ -29,14 +18,14 @@ def scene_svg(scene: Scene) -> str:
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
     lines.append(f'<rect width="{CANVAS}" height="{CANVAS}" fill="{_hexadecimal(scene.paper)}"/>')
     lines += [
-        f'<path d="{_line(begin, end)}" stroke="{_hexadecimal(print_colour(scene))}" '
-        f'stroke-width="{_units(PRINT_WIDTH)}"/>'
-        for begin, end in printed_lines(scene)
+        f'<path d="{_line(begin, end)}" stroke="{_hexadecimal(outline.print_colour(scene))}" '
+        f'stroke-width="{_units(outline.PRINT_WIDTH)}"/>'
+        for begin, end in outline.printed_lines(scene)
     ]
     lines += [
-        f'<circle cx="{_units(x)}" cy="{_units(y)}" r="{_units(DOT_RADIUS)}" '
-        f'fill="{_hexadecimal(print_colour(scene))}"/>'
-        for x, y in printed_dots(scene)
+        f'<circle cx="{_units(x)}" cy="{_units(y)}" r="{_units(outline.DOT_RADIUS)}" '
+        f'fill="{_hexadecimal(outline.print_colour(scene))}"/>'
+        for x, y in outline.printed_dots(scene)
     ]
     lines += [f'<path d="{_edge(thing)}" fill="{_hexadecimal(thing.paint)}"{_rim(thing)}/>' for thing in scene.things]
     return "\n".join([*lines, "</svg>"])
@@ -49,16 +38,18 @@ def scene_paths(scene: Scene) -> str:
     """
     lines = []
     for thing in scene.things:
-        stroke, width = ("None", 1) if thing.rim == "bare" else (_numbers(rim_colour(thing)), _units(RIM_WIDTH))
+        stroke, width = (
+            ("None", 1) if thing.rim == "bare" else (_numbers(outline.rim_colour(thing)), _units(outline.RIM_WIDTH))
+        )
         style = f"fill:{_numbers(thing.paint)};stroke:{stroke};stroke-width:{width};opacity:1"
         lines.append(f"style={style}\td={_edge(thing)}")
     return "\n".join(lines)
 
 
 def _edge(thing: Thing) -> str:
-    if points := corners(thing):
+    if points := outline.corners(thing):
         return f"{_path(points)} {_point('L', points[0])}"
-    radius = _units(circle_radius(thing))
+    radius = _units(outline.circle_radius(thing))
     x, y = _units(thing.x), _units(thing.y)
     half = f"A{radius},{radius},0,1,0"
     return f"M{x - radius},{y} {half},{x + radius},{y} {half},{x - radius},{y}"
@@ -67,8 +58,8 @@ def _edge(thing: Thing) -> str:
 def _rim(thing: Thing) -> str:
     if thing.rim == "bare":
         return ""
-    dashes = f' stroke-dasharray="{_units(DASH)}"' if thing.rim == "dashed" else ""
-    return f' stroke="{_hexadecimal(rim_colour(thing))}" stroke-width="{_units(RIM_WIDTH)}"{dashes}'
+    dashes = f' stroke-dasharray="{_units(outline.DASH)}"' if thing.rim == "dashed" else ""
+    return f' stroke="{_hexadecimal(outline.rim_colour(thing))}" stroke-width="{_units(outline.RIM_WIDTH)}"{dashes}'
 
 
 def _path(points: Iterable[Point]) -> str:
