@@ -13,8 +13,8 @@ Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
 """transformers' schedules that need no settings of their own."""
-Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
-"""transformers' optimizers that need no settings of their own; the 8-bit ones need bitsandbytes."""
+Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd", "muon"]
+"""transformers' optimizers that need no settings of their own, and torch's Muon; the 8-bit ones need bitsandbytes."""
 
 
 class LearningRates(Spec):
@@ -57,7 +57,9 @@ class Train(Spec):
     warmup_steps: float = Field(default=0.0, ge=0)
     """Steps over which the learning rate rises; below 1, that share of all steps."""
     optim: Optimizer = "adamw_torch"
-    """The optimizer, by transformers' names."""
+    """The optimizer, by transformers' names; `muon`: Muon for matrices, AdamW for everything else."""
+    adamw_learning_rate: float | None = Field(default=None, gt=0, lt=1)
+    """With `muon`: the peak rate of what is no matrix, whatever its part. Default: the part's own."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of the matrices that learn; biases and norms have none."""
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -91,6 +93,12 @@ class Train(Spec):
     def _learns_downhill(self) -> Train:
         if not isinstance(self.learning_rate, LearningRates) and not 0 < self.learning_rate < 1:
             raise ValueError("learning_rate must lie between 0 and 1")
+        return self
+
+    @model_validator(mode="after")
+    def _two_rates_are_muons(self) -> Train:
+        if self.adamw_learning_rate is not None and self.optim != "muon":
+            raise ValueError("adamw_learning_rate belongs to optim: muon, which steps by two optimizers")
         return self
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> 
         learning_rate=1.0,  # never used: every parameter group has its part's own rate
         lr_scheduler_type=train.lr_scheduler_type,
         warmup_steps=train.warmup_steps,
-        optim=train.optim,
+        optim="adamw_torch" if train.optim == "muon" else train.optim,  # the trainer makes Muon itself
         weight_decay=train.weight_decay,
         adam_beta1=train.adam_beta1,
         adam_beta2=train.adam_beta2,

@@ -27,6 +27,7 @@ from finesight.train.batches import PlannedSteps, RowBatch, StepBatches
 from finesight.train.callbacks import scores_of
 from finesight.train.checkpoints import STAGING_FOLDER, written_whole
 from finesight.train.losses import LossSums
+from finesight.train.muon import MuonWithAdamW, embeddings_of, is_muons
 from finesight.tune.weights import load_trained, save_trained
 
 Validate = Callable[[], tuple[LossSums, dict[str, float]]]
@@ -94,7 +95,9 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         model.train()
         step = inputs["step"]
         # Noted now: when a line is logged, the schedule has already moved on to the next step's.
-        self._rates = {group["part"]: group["lr"] for group in self.create_optimizer().param_groups}
+        # A part's first group is its matrices, Muon's where there is one.
+        groups = reversed(self.create_optimizer().param_groups)
+        self._rates = {group["part"]: group["lr"] for group in groups}
         total = torch.zeros((), device=self.args.device)
         for index, batch in enumerate(step.batches):
             # Gradients of several ranks are averaged once, with the last batch.
@@ -130,11 +133,26 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer with a group for each part that learns, with and without weight decay."""
+        if self.optimizer is None and self._train_spec.optim == "muon":
+            self.optimizer = self._create_muon()
         if self.optimizer is None:
             optimizer_class, arguments = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             self.optimizer = optimizer_class(self._parameter_groups(), **arguments)
         assert self.optimizer is not None
         return self.optimizer
+
+    def _create_muon(self) -> MuonWithAdamW:
+        embeddings = embeddings_of(self._loaded.model)
+        matrices, others = [], []
+        for group in self._parameter_groups():
+            muons = [parameter for parameter in group["params"] if is_muons(parameter, embeddings)]
+            rest = [parameter for parameter in group["params"] if not is_muons(parameter, embeddings)]
+            if muons:
+                matrices.append({**group, "params": muons})
+            if rest:
+                others.append({**group, "params": rest, "lr": self._train_spec.adamw_learning_rate or group["lr"]})
+        betas = (self._train_spec.adam_beta1, self._train_spec.adam_beta2)
+        return MuonWithAdamW(matrices, others, betas=betas, eps=self._train_spec.adam_epsilon)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         groups = []
