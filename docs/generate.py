@@ -28,8 +28,8 @@ PACKAGE = ROOT / "src" / "finesight"
 WIDTH = 30
 TREE_MARKS = ("<!-- tree -->", "<!-- end of tree -->")
 FLOORS = (
-    "cli", "run.py", "rehearse.py", "opening.py", "report", "train", "tune", "evaluate", "branches", "models", "data",
-    "recipe", "recipes",
+    "cli", "run.py", "rehearse.py", "look", "opening.py", "report", "train", "tune", "evaluate", "branches", "models",
+    "data", "recipe", "recipes",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,23 @@ from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from finesight.branches.contexts import keep_sources, share_contexts
-from finesight.data.images import verify_images, write_thumbnail
+from finesight.data.images import THUMBNAILS, verify_images, write_thumbnail
 from finesight.data.sets import read_all
 from finesight.errors import DataError, UserError, WriteError
 from finesight.evaluate.measure import TokenizedTask
 from finesight.models.encoded import Encoded
+from finesight.models.formatter import Formatter
 from finesight.models.lengths import EncodedSet, encode_set
-from finesight.models.load import load_model
+from finesight.models.load import load_formatter, load_model
 from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Recipe, Stage
 from finesight.rundir import RunDir
 from finesight.runtime import follow
-from finesight.schema import Example, Sets
+from finesight.schema import Example, ImageSource, Sets
 from finesight.train.checkpoints import read_best
 from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
+from finesight.train.checks.dry_run import check_every_example
 from finesight.train.checks.model import check_answer_lengths, check_model, check_precision
 from finesight.train.checks.steps import check_steps, check_watched
 from finesight.train.fit import can_choose, require_watched
@@ -48,6 +50,11 @@ class Tokenized:
     tasks: tuple[TokenizedTask, ...]
     dropped: tuple[dict[str, Any], ...]
     """Examples left out for their length, as data.json says it."""
+
+    def images(self) -> list[ImageSource]:
+        """Return every image of every set once."""
+        contexts = [*self.learned, *self.watched, *(question for task in self.tasks for question in task.questions)]
+        return list({image.content_hash(): image for context in contexts for image in context.images}.values())
 
     def of_stage(self, stage: Stage) -> tuple[list[Encoded], list[Encoded]]:
         """Return what a stage learns from, and what chooses its checkpoint.
@@ -80,6 +87,11 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
     if saved is not None:
         load_parts(loaded, saved)
     return loaded
+
+
+def open_formatter(recipe: Recipe, data_root: Path, sets: Sets) -> Formatter:
+    """Return how the recipe's model is spoken to; its weights are not read."""
+    return load_formatter(recipe.model, data_root=data_root, texts=partial(training_texts, sets.train))
 
 
 def keep_model(loaded: Loaded, folder: Path) -> None:
@@ -138,12 +150,12 @@ def training_texts(examples: Sequence[Example]) -> Iterable[str]:
     yield from (turn.text for example in examples for turn in example.turns)
 
 
-def tokenize(loaded: Loaded, sets: Sets, recipe: Recipe) -> Tokenized:
+def tokenize(formatter: Formatter, sets: Sets, recipe: Recipe) -> Tokenized:
     """Return the sets as tokens. Raises `DataError` for examples over length, unless the recipe drops them."""
-    encode = partial(encode_set, loaded.formatter, data=recipe.data, answered=True)
+    encode = partial(encode_set, formatter, data=recipe.data, answered=True)
     train, validation = encode(sets.train, name="train"), encode(sets.validation, name="validation")
     require_some("train", train, recipe)
-    tasks, dropped = tokenize_tasks(loaded, sets, recipe)
+    tasks, dropped = tokenize_tasks(formatter, sets, recipe)
     return Tokenized(
         learned=tuple(share_contexts(train.singles)),
         watched=tuple(share_contexts(validation.singles)),
@@ -156,13 +168,18 @@ def tokenize(loaded: Loaded, sets: Sets, recipe: Recipe) -> Tokenized:
     )
 
 
+def leave_out_too_long(recipe: Recipe) -> Recipe:
+    """Return the recipe for a look at the data: what is too long is left out and counted, and ends nothing."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"over_length": "drop"})})
+
+
 def tokenize_tasks(
-    loaded: Loaded, sets: Sets, recipe: Recipe
+    formatter: Formatter, sets: Sets, recipe: Recipe
 ) -> tuple[tuple[TokenizedTask, ...], list[dict[str, Any]]]:
     """Return the tasks' questions as tokens, and what was left out for its length as data.json says it."""
     tasks, dropped = [], []
     for task in sets.tasks:
-        questions = encode_set(loaded.formatter, task.examples, recipe.data, name=task.name, answered=False)
+        questions = encode_set(formatter, task.examples, recipe.data, name=task.name, answered=False)
         require_some(f"the task {task.name}", questions, recipe)
         kept = tuple(single.branches[0].example for single in questions.singles)
         tasks.append(TokenizedTask(replace(task, examples=kept), questions.singles))
@@ -194,7 +211,8 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     Raises `UserError` for a recipe that cannot be trained on these data.
     """
     require_watched(tokens.watched)
-    checks = list(check_model(loaded, recipe.each_stage()[0], tokens.learned))
+    checks = list(check_data_set(loaded.formatter, recipe, tokens))
+    checks += check_model(loaded, recipe.each_stage()[0], tokens.learned)
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
     for stage in recipe.each_stage():
         learned, watched = tokens.of_stage(stage)
@@ -204,11 +222,17 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     return checks
 
 
+def check_data_set(formatter: Formatter, recipe: Recipe, tokens: Tokenized) -> Iterator[Check]:
+    """Yield the checks of every example as tokens; they need no weights."""
+    asked = [question for task in tokens.tasks for question in task.questions]
+    yield from check_every_example(formatter, [*tokens.learned, *tokens.watched], asked, recipe.data, tokens.dropped)
+
+
 def write_thumbnails(tasks: Sequence[TokenizedTask], run: RunDir) -> Mapping[str, str]:
     """Return small copies of the tasks' images, made where they are not there yet, by the image's content hash."""
     shown = (image for task in tasks for example in task.task.examples for image in example.images[:1])
     chosen = list({image.content_hash(): image for image in shown}.items())[:MOST_THUMBNAILS]
     return {
-        content_hash: f"thumbs/{write_thumbnail(image, run.path / 'thumbs')}"
+        content_hash: f"{THUMBNAILS}/{write_thumbnail(image, run.path / THUMBNAILS)}"
         for content_hash, image in follow(chosen, "making thumbnails", len(chosen))
     }

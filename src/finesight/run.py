@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from finesight.data.asking import ask_about
+from finesight.data.leak_pairs import show_leaks
 from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
 from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
 from finesight.evaluate.verdict import judge
+from finesight.keeping import keep_images, require_keepable
 from finesight.models.load import describe_model
 from finesight.models.loaded import Loaded
 from finesight.opening import (
     check_tokens,
     keep_model,
+    leave_out_too_long,
     load_best,
     open_model,
     open_untuned,
@@ -28,24 +31,25 @@ from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Recipe
 from finesight.report.page import write_report
 from finesight.rundir import MEASURED, RunDir
-from finesight.runtime import StopRequest, require_one_process, say
+from finesight.runtime import KeepImages, StopRequest, require_one_process, say
 from finesight.train.checks.check import Check, describe_checks, require_passed
 from finesight.train.checks.parameters import check_parameters
 from finesight.train.fit import fit
 from finesight.tune.prepare import describe_parameters, prepare_model
 
 
-def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
-    """Measure, tune, measure again, and say whether it helped.
+def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImages = "none") -> RunDir:
+    """Measure, tune, measure again, and say whether it helped. `keep`: what is kept of images on disk.
 
     What an earlier start of the run has finished is not done again.
     """
     require_one_process()
     recipe = run.recipe
+    require_keepable(keep, recipe)
     sets, description, checks = read_sets(recipe, run.data_root)
     require_passed(checks)
     loaded = open_model(recipe, run.data_root, sets, run.model_folder)
-    tokens = tokenize(loaded, sets, recipe)
+    tokens = tokenize(loaded.formatter, sets, recipe)
     checks += check_tokens(loaded, recipe, tokens)
     checks += map(check_parameters, count_parameters(recipe, run.data_root)["stages"])
     require_passed(checks)
@@ -55,6 +59,8 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest) -> RunDir:
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
     keep_model(loaded, run.model_folder)
     run.save("data", {**description, "dropped": list(tokens.dropped)})
+    show_leaks(sets, description["leaks"], run.path)
+    keep_images(loaded, keep, recipe, tokens.images())
     thumbnails = write_thumbnails(tokens.tasks, run)
     answer = partial(evaluate_all, loaded, tokens.tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
 
@@ -92,10 +98,11 @@ def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int,
         if check.name == "leaks" and check.status != "pass":
             # No failure here: whether this model has learned from the recipe's training set is not known.
             say(f"warning: {check.message}")
-    tasks, dropped = tokenize_tasks(loaded, sets, recipe)
+    tasks, dropped = tokenize_tasks(loaded.formatter, sets, recipe)
     stop.listen()
     run.begin({"measured": measured, **describe_run_environment(run.data_root, recipe.seed, str(loaded.device))})
     run.save("data", {**description, "dropped": dropped})
+    show_leaks(sets, description["leaks"], run.path)
     thumbnails = write_thumbnails(tasks, run)
     answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
     answer(MEASURED)
@@ -111,7 +118,8 @@ def check_recipe(recipe: Recipe, data_root: Path) -> list[Check]:
     if any(check.status == "failure" for check in checks):
         return checks
     loaded = open_model(recipe, data_root, sets)
-    checks += check_tokens(loaded, recipe, tokenize(loaded, sets, recipe))
+    tokens = tokenize(loaded.formatter, sets, leave_out_too_long(recipe))
+    checks += check_tokens(loaded, recipe, tokens)
     return [*checks, *map(check_parameters, count_parameters(recipe, data_root)["stages"])]
 
 

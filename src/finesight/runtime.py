@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from finesight.errors import Interrupted, UserError
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Item = TypeVar("Item")
+
+KeepImages = Literal["none", "pixels", "features", "fastest"]
+"""What a run keeps of images on disk: nothing, prepared pixels, the features of a frozen vision encoder, or whatever a
+measurement says is fastest here, nothing included."""
 
 
 def is_terminal() -> bool:

@@ -61,7 +61,15 @@ class Example:
     source: str = ""
     """The name of the source it was read from."""
     role: Role = "train"
+    weight: float = 1.0
+    """How often it is learned from in an epoch: 2 is twice, 0.5 every other epoch."""
+    group_as_read: str = ""
+    """The group that it was read with, where it was joined with others since: `group` names all of them."""
     choices: tuple[str, ...] = ()
+    letters: tuple[str, ...] = ()
+    """What the choices are called, where the answer is a letter: one for each of them."""
+    rotation_of: str = ""
+    """The id of the question that this one repeats with its choices rotated."""
     question_type: str = ""
     answer_type: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -130,6 +138,10 @@ class Record:
         return plain
 
 
+OWN_SETS = ("test", "validation", "train")
+"""What a task may be drawn from beside a source of its own."""
+
+
 @dataclass(frozen=True)
 class TaskExamples:
     """One evaluation task, with the examples it is measured on."""
@@ -141,6 +153,8 @@ class TaskExamples:
     examples: tuple[Example, ...]
     drawn_from: str
     """`test`, `validation`, `train`, or the source's own name: what the majority baseline may look at."""
+    repeats: int = 0
+    """How many examples are left out that ask what one of `examples` asks, with the same several right answers."""
 
 
 @dataclass(frozen=True)

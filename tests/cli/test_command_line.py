@@ -58,12 +58,14 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = ("new", "check", "params", "run", "evaluate", "compare", "report", "ask", "list", "env", "svg")
+    verbs = ("new", "check", "look", "params", "run", "evaluate", "compare", "report", "ask", "list", "env", "svg")
     assert [line.split()[0] for line in commands.strip().splitlines()] == list(verbs)
     assert "..." not in commands, "a summary is too long for its line"
 
 
-@pytest.mark.parametrize("verb", ["new", "check", "params", "run", "train", "evaluate", "compare", "report", "ask"])
+@pytest.mark.parametrize(
+    "verb", ["new", "check", "look", "params", "run", "train", "evaluate", "compare", "report", "ask"]
+)
 def test_every_verb_has_help(verb: str) -> None:
     done = finesight(verb, "--help")
     assert done.returncode == 0
@@ -128,7 +130,8 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_list_gives_every_shelf_and_one_alone() -> None:
     shelves = json.loads(finesight("list", "--json").stdout)
     assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models", "shipped"]
-    assert [entry["name"] for entry in shelves["kinds"]] == ["llava_json", "vqa_json", "vqa_parquet", "scenes"]
+    kinds = ["llava_json", "vqa_json", "vqa_csv", "vqa_parquet", "multiple_choice", "coco_captions", "svg_captions"]
+    assert [entry["name"] for entry in shelves["kinds"]] == [*kinds, "python", "scenes"]
     assert all(entry["about"] for shelf in shelves.values() for entry in shelf)
     assert finesight("list", "models").stdout.splitlines()[1].startswith("  llava ")
     assert finesight("list", "moodels").returncode == 2

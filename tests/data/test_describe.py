@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 import yaml
-from data_files import conversation_rows, vqa_rows, write_json, write_lines, write_parquet, write_pictures
+from data_files import (
+    conversation_rows,
+    vqa_rows,
+    write_joined,
+    write_json,
+    write_lines,
+    write_parquet,
+    write_pictures,
+    write_table,
+)
 
 from finesight.data.describe import describe_folder
 from finesight.data.sets import read_all
-from finesight.data.write_recipe import recipe_text
+from finesight.data.write_recipe import FILL_IN, recipe_text
 from finesight.errors import DataError
-from finesight.recipe.data import VqaColumns, VqaJson
 from finesight.recipe.recipe import Recipe
+from finesight.recipe.sources import VqaColumns, VqaCsv, VqaJson
 
 
 def recipe_for(folder: Path) -> tuple[Recipe, str]:
@@ -44,6 +54,82 @@ def test_columns_are_known_by_what_they_hold(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", [{"x": r["image"], "y": r["question"], "answer": "b"} for r in vqa_rows(5)])
     (found,) = describe_folder(tmp_path).sources
     assert found.columns == {"image": "x", "question": "y"}
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["gold", "ground_truth", "Ground Truth", "label", "target", "response", "output", "correct_answer", "wert"],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_the_answer_is_found_whatever_it_is_called(tmp_path: Path, column: str, suffix: str) -> None:
+    write_pictures(tmp_path, 10)
+    rows = [{"image": row["image"], "question": row["question"], column: row["answer"]} for row in vqa_rows(10)]
+    (write_lines if suffix == ".jsonl" else write_table)(tmp_path / f"all{suffix}", rows)
+    recipe, _ = recipe_for(tmp_path)
+    (source,) = recipe.data.train
+    assert isinstance(source, VqaJson if suffix == ".jsonl" else VqaCsv)
+    assert source.columns == VqaColumns(answer=column)
+    assert source.images == "pictures"
+    assert len(read_all(recipe, tmp_path)[0].train) == 16
+
+
+def test_lists_in_a_table_are_further_answers(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2)
+    rows = [row | {"": number, "references": '["a", "b"]'} for number, row in enumerate(vqa_rows(2))]
+    write_table(tmp_path / "rows.csv", rows)
+    (found,) = describe_folder(tmp_path).sources
+    assert (found.kind, found.columns) == ("vqa_csv", {"answers": "references"})
+
+
+def test_a_column_that_cannot_be_told_is_left_to_fill_in(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 10)
+    rows = [
+        {"image": row["image"], "question": row["question"], "one": row["answer"], "other": "b"} for row in vqa_rows(10)
+    ]
+    write_table(tmp_path / "rows.csv", rows)
+    recipe, text = recipe_for(tmp_path)
+    assert "rows.csv: 20 rows, 10 images in pictures; its column for the answer could not be told" in text
+    assert "# Which of these is the answer: image, question, one, other?" in text
+    assert recipe.data.train[0].columns == VqaColumns(answer=FILL_IN)
+    with pytest.raises(
+        DataError, match=f"no column `{FILL_IN}` for the answer; the columns are image, one, other"
+    ) as e:
+        read_all(recipe, tmp_path)
+    assert "columns.answer" in e.value.hint
+    filled, _ = read_all(Recipe.model_validate(yaml.safe_load(text.replace(f": {FILL_IN}", ": one"))), tmp_path)
+    assert len(filled.train) == 16
+
+
+def test_what_cannot_be_told_does_not_stand_beside_what_can(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 10)
+    write_json(tmp_path / "rows.json", vqa_rows(10))
+    rows = [{"image": row["image"], "question": row["question"], "one": "a", "other": "b"} for row in vqa_rows(10)]
+    write_table(tmp_path / "more.csv", rows)
+    recipe, text = recipe_for(tmp_path)
+    assert [source.kind for source in recipe.data.train] == ["vqa_json"]
+    assert "more.csv (no column for the answer (the columns are image, question, one, other))" in text
+    assert FILL_IN not in text
+
+
+def test_parquet_that_only_names_images_is_passed_over(tmp_path: Path) -> None:
+    write_joined(tmp_path / "gqa", 2)
+    with pytest.raises(DataError, match=r"column `imageId` only names images; .* image_table"):
+        describe_folder(tmp_path)
+
+
+def test_a_table_with_images_in_base64_is_passed_over(tmp_path: Path) -> None:
+    """As MMBench is published: its images are no names, and far too long for any."""
+    write_pictures(tmp_path, 10)
+    write_json(tmp_path / "train.json", vqa_rows(10))
+    picture = base64.b64encode(bytes(6000)).decode()
+    write_table(
+        tmp_path / "bench.tsv", [{"image": picture, "question": "What?", "A": "one", "B": "two", "answer": "A"}]
+    )
+    findings = describe_folder(tmp_path)
+    assert [source.file for source in findings.sources] == ["train.json"]
+    ((file, reason),) = findings.passed_over
+    assert file == "bench.tsv"
+    assert "base64" in reason and "multiple_choice" in reason
 
 
 def test_a_column_whose_values_repeat_is_no_id(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from data_files import IMAGES, conversation_rows, picture_bytes, vqa_rows, write_json, write_pictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from finesight.data.sources.read import read_source
 from finesight.errors import DataError
-from finesight.recipe.data import LlavaJson, VqaColumns, VqaJson
+from finesight.recipe.sources import LlavaJson, VqaColumns, VqaJson
 from finesight.schema import Example
 
 
@@ -102,9 +104,81 @@ def test_coco_paths_are_found_by_file_name_and_by_number(tmp_path: Path) -> None
     assert two.group == again.group != one.group
 
 
+def test_coco_images_are_found_in_other_folders(tmp_path: Path) -> None:
+    # The rows as LLaVA-Instruct-ru has them: one with the tag, one without, one without an image.
+    write_pictures(tmp_path, 2, folder="coco/images/2014")
+    for number in range(2):
+        plain = tmp_path / "coco" / "images" / "2014" / f"{number}.png"
+        plain.rename(plain.with_name(f"COCO_train2014_00000025346{number}.jpg"))
+    rows = [
+        {
+            "type": "conv",
+            "id": f"00000025346{number}",
+            **({"image": f"coco/train2017/00000025346{number}.jpg"} if number < 2 else {}),
+            "conversations": [
+                {"from": "human", "value": "<image>\nЧто это?" if number == 0 else "Что это?"},
+                {"from": "gpt", "value": "Кот."},
+            ],
+        }
+        for number in range(3)
+    ]
+    examples = read_llava(tmp_path, rows, images="coco")
+    assert [len(example.images) for example in examples] == [1, 1, 0]
+    assert [image.open().getpixel((0, 0)) for example in examples for image in example.images] == [(0, 0, 7), (1, 0, 7)]
+    assert {example.question for example in examples} == {"Что это?"}
+
+
+def test_the_path_itself_comes_before_the_number(tmp_path: Path) -> None:
+    for shade, folder in enumerate(("a", "train2017", "val2014")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "000000000007.jpg").write_bytes(picture_bytes(shade))
+    write_json(tmp_path / "rows.json", [{"image": "coco/train2017/000000000007.jpg", "question": "?", "answer": "a"}])
+    (example,) = read_source(VqaJson(kind="vqa_json", file="rows.json", images="."), tmp_path)
+    assert example.images[0].open().getpixel((0, 0)) == (1, 0, 7)
+
+
+def test_two_files_of_one_number_are_told_apart_by_nobody(root: Path) -> None:
+    for folder in ("train2014", "val2017"):
+        write_pictures(root, 1, folder=f"{IMAGES}/{folder}")
+        (root / IMAGES / folder / "0.png").rename(root / IMAGES / folder / "COCO_000000000007.jpg")
+    error = fault_of(root, [{"image": "coco/000000000007.jpg", "question": "?", "answer": "a"}])
+    assert "several image files have the number: 1 row (row 1: coco/000000000007.jpg: train2014/COCO_" in error.message
+    assert "give the folder of the right ones in `images`" in error.hint
+
+
+def test_folders_that_are_linked_in_a_circle(root: Path) -> None:
+    (root / "elsewhere").mkdir()
+    (root / "elsewhere" / "COCO_val2014_000000000007.jpg").write_bytes(picture_bytes(7))
+    (root / IMAGES / "linked").symlink_to(root / "elsewhere", target_is_directory=True)
+    (root / IMAGES / "again").symlink_to(root / IMAGES, target_is_directory=True)
+    (example,) = read_vqa(root, [{"image": "000000000007.jpg", "question": "?", "answer": "a"}])
+    assert example.images[0].open().getpixel((0, 0)) == (7, 0, 7)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 100_000, "a/" * 2000, "a\0b", "..", "/", ".", "²"])
+def test_names_that_are_no_paths_are_missing_images(root: Path, name: str) -> None:
+    error = fault_of(root, [{"image": name, "question": "?", "answer": "a"}])
+    assert "image file missing: 1 row (row 1: " in error.message
+
+
 def test_two_names_are_never_taken_for_one_file(root: Path) -> None:
     rows = [{"image": f"{folder}/1.png", "question": "What?", "answer": "a"} for folder in ("a", "b")]
     assert "different image names lead to one file" in fault_of(root, rows).message
+
+
+def test_an_entry_of_an_object_can_be_mapped(root: Path) -> None:
+    row = {"image": "0.png", "question": "What?", "answer": "a", "types": {"detailed": "query "}, "a.b": "document"}
+    (example,) = read_vqa(root, [row], columns=VqaColumns(question_type="types.detailed", group="a.b"))
+    assert (example.question_type, example.group) == ("query", "group:document")
+    error = fault_of(root, [row], columns=VqaColumns(question_type="types.structural"))
+    assert "no column `types.structural`" in error.message
+
+
+@pytest.mark.parametrize("meaning", ["question_type", "answer_type", "group"])
+def test_a_label_that_is_no_text_is_named(root: Path, meaning: str) -> None:
+    row = {"image": "0.png", "question": "What?", "answer": "a", "types": {"detailed": "query"}}
+    error = fault_of(root, [row], columns=VqaColumns(**{meaning: "types"}))
+    assert f"{meaning.replace('_', ' ')} is an object, not text: 1 row (row 1)" in error.message
 
 
 def test_a_document_and_its_images_are_one_group(root: Path) -> None:
@@ -220,6 +294,14 @@ def test_conversations_that_share_an_id_stay_apart(root: Path) -> None:
     assert [example.id for example in read_llava(root, rows)] == ["talk:33", "talk:33:2", "talk:33:3"]
 
 
+def test_images_under_another_name_are_not_passed_over(root: Path) -> None:
+    rows = [{"img" if name == "image" else name: cell for name, cell in row.items()} for row in conversation_rows(2)]
+    for row in rows:
+        row["conversations"][0]["value"] = "What is it?"
+    with pytest.raises(DataError, match="no column `image`, but `img` names images"):
+        read_llava(root, rows)
+
+
 def test_text_only_conversations_need_no_folder(tmp_path: Path) -> None:
     talk = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "That."}]
     (example,) = read_llava(tmp_path, [{"id": "t", "conversations": talk}], images="nowhere")
@@ -264,3 +346,31 @@ def test_conversations_that_cannot_be_learned(root: Path, talk: object, told: st
     assert told in caught.value.message
     assert "row 2" in caught.value.message
     assert "talk.json" in caught.value.message
+
+
+NAMES = st.sampled_from(["id", "image", "question", "answer", "answers", "types", "conversations", "from", "value"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["0.png", "human"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(NAMES, JSON, max_size=6), max_size=3))
+def test_any_json_is_examples_or_a_message(tmp_path_factory: pytest.TempPathFactory, rows: list[object]) -> None:
+    root = tmp_path_factory.getbasetemp()
+    write_pictures(root, 1)
+    (root / "any.json").write_text(json.dumps(rows), encoding="utf-8")
+    columns = VqaColumns(id="id", answers="answers", question_type="types", group="types.id")
+    for spec in (
+        VqaJson(kind="vqa_json", file="any.json", images=IMAGES, columns=columns),
+        VqaJson(kind="vqa_json", file="any.json", images=IMAGES),
+        LlavaJson(kind="llava_json", file="any.json", images=IMAGES),
+    ):
+        try:
+            examples = read_source(spec, root)
+        except DataError as error:
+            assert "any.json" in error.message
+        else:
+            assert len(examples) == len(rows)

@@ -21,7 +21,7 @@ import re, sys
 from pathlib import Path
 import datasets, pyarrow
 from finesight.data.sources.read import read_source
-from finesight.recipe.data import VqaJson, VqaParquet
+from finesight.recipe.sources import VqaJson, VqaParquet
 
 def held_kib():
     # Memory of the process's own: pages of a memory-mapped file come and go as the system has room for them.

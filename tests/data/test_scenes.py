@@ -19,7 +19,7 @@ from finesight.data.scenes.vector import scene_paths, scene_svg
 from finesight.data.scenes.world import COLOURS, PAINTS, RADII, RELATIONS, RIMS, SHAPES, SHEETS, SIZES
 from finesight.data.sources.scenes import read_scenes
 from finesight.errors import DataError
-from finesight.recipe.data import Scenes
+from finesight.recipe.sources import Scenes
 from finesight.schema import Example
 
 SCENES = 2000

@@ -9,19 +9,25 @@ from typing import Any
 import pytest
 from data_files import (
     IMAGES,
+    choice_rows,
+    coco_document,
     conversation_rows,
+    drawing,
     vqa_rows,
     vqa_source,
+    write_choice_table,
+    write_joined,
     write_json,
     write_lines,
     write_parquet,
     write_pictures,
+    write_table,
 )
 from pydantic import TypeAdapter
 
 from finesight.data.scenes.plan import plan_scene
 from finesight.data.sources.read import read_source
-from finesight.recipe.data import AnySource, Source
+from finesight.recipe.sources import AnySource, Source
 
 Made = dict[str, Any]
 
@@ -67,12 +73,84 @@ def vqa_parquet_folder(root: Path) -> Made:
     return {"kind": "vqa_parquet", "dataset": "many"}
 
 
+def vqa_csv(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_table(root / "rows.csv", vqa_rows(5))
+    return {"kind": "vqa_csv", "file": "rows.csv", "images": IMAGES}
+
+
+def vqa_tsv(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_table(root / "rows.tsv", vqa_rows(5))
+    return {"kind": "vqa_csv", "file": "rows.tsv", "images": IMAGES}
+
+
+def vqa_parquet_joined(root: Path) -> Made:
+    return write_joined(root / "gqa", 5)
+
+
 def scenes(root: Path) -> Made:
     return {"kind": "scenes", "scenes": 5, "questions_per_scene": 2, "image_size": 32}
 
 
+def coco_captions(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_json(root / "captions.json", coco_document(images=5, captions=2))
+    return {"kind": "coco_captions", "file": "captions.json", "images": IMAGES}
+
+
+def svg_captions(root: Path) -> Made:
+    rows = [{"xml": drawing(number), "caption": [f"Disc {number}.", f"{number} is a disc."]} for number in range(5)]
+    write_json(root / "drawings.json", rows)
+    return {"kind": "svg_captions", "file": "drawings.json"}
+
+
+def svg_captions_shown(root: Path) -> Made:
+    return {**svg_captions(root), "context": "image", "image_size": 32}
+
+
+def multiple_choice(root: Path) -> Made:
+    write_pictures(root, 5)
+    write_json(root / "puzzles.json", choice_rows(5))
+    return {"kind": "multiple_choice", "file": "puzzles.json", "images": IMAGES, "columns": {"options": "options"}}
+
+
+def multiple_choice_table(root: Path) -> Made:
+    write_choice_table(root / "bench.tsv", choice_rows(5))
+    return {"kind": "multiple_choice", "file": "bench.tsv"}
+
+
+def multiple_choice_parquet(root: Path) -> Made:
+    write_parquet(root / "bench.parquet", choice_rows(5))
+    return {"kind": "multiple_choice", "file": "bench.parquet", "columns": {"options": "options"}}
+
+
+def python(root: Path) -> Made:
+    write_pictures(root, 5)
+    (root / "mine.py").write_text(f"def read():\n    yield from {vqa_rows(5)!r}\n", encoding="utf-8")
+    return {"kind": "python", "file": "mine.py", "images": IMAGES}
+
+
 @pytest.fixture(
-    params=[vqa_json, vqa_json_lines, llava_json, vqa_parquet, vqa_parquet_raw, vqa_parquet_folder, scenes],
+    params=[
+        multiple_choice,
+        multiple_choice_table,
+        multiple_choice_parquet,
+        python,
+        vqa_json,
+        vqa_json_lines,
+        vqa_csv,
+        vqa_tsv,
+        vqa_parquet_joined,
+        llava_json,
+        vqa_parquet,
+        vqa_parquet_raw,
+        vqa_parquet_folder,
+        scenes,
+        coco_captions,
+        svg_captions,
+        svg_captions_shown,
+    ],
     ids=lambda make: make.__name__,
 )
 def make(request: pytest.FixtureRequest) -> Callable[[Path], Made]:
@@ -87,7 +165,7 @@ def test_every_source_keeps_the_contract(make: Callable[[Path], Made], tmp_path:
     assert len({example.id for example in examples}) == 10
     for example in examples:
         assert example.source
-        assert example.group.startswith("image:")
+        assert example.group.startswith(("image:", "drawing:"))
         assert example.question
         assert example.references[0] == example.answer
         assert example.turns[-1].role == "assistant"
@@ -95,11 +173,11 @@ def test_every_source_keeps_the_contract(make: Callable[[Path], Made], tmp_path:
         for image in example.images:
             assert image.name
             assert image.open().mode == "RGB"
-    by_image: dict[str, str] = {}
+    groups: dict[str, str] = {}
     for example in examples:
-        (image,) = example.images
-        assert by_image.setdefault(image.content_hash(), example.group) == example.group
-    assert len(set(by_image.values())) == len(by_image)
+        (shown,) = [example.context] if example.context else [image.content_hash() for image in example.images]
+        assert groups.setdefault(shown, example.group) == example.group
+    assert len(set(groups.values())) == len(groups)
 
 
 def test_every_source_is_deterministic(make: Callable[[Path], Made], tmp_path: Path) -> None:
@@ -115,7 +193,7 @@ def test_every_source_is_deterministic(make: Callable[[Path], Made], tmp_path: P
 def test_every_source_puts_its_questions_as_the_prompt_says(make: Callable[[Path], Made], tmp_path: Path) -> None:
     words = make(tmp_path)
     plain = read_source(spec_of(words), tmp_path)
-    put = read_source(spec_of(words | {"prompt": "{question} {Be short.}"}), tmp_path)
+    put = read_source(spec_of(words | {"prompt": spec_of(words).prompt + " {Be short.}"}), tmp_path)
     for one, other in zip(plain, put, strict=True):
         asked = [turn.text for turn in one.turns if turn.role == "user"]
         assert [turn.text for turn in other.turns if turn.role == "user"] == [f"{text} {{Be short.}}" for text in asked]

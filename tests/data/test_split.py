@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finesight.data.groups import join_groups
@@ -76,6 +77,60 @@ def test_a_draw_reaches_every_part_of_the_data() -> None:
     numbers = [int(one.id) for one in drawn]
     assert min(numbers) < 100
     assert max(numbers) > 900
+
+
+KINDS = ("open", "closed", "count")
+
+
+def kind_of(one: Example) -> str:
+    return one.answer_type
+
+
+def typed(rows: list[tuple[int, list[str]]]) -> list[Example]:
+    """Return examples of groups, each given as its number and the answer types of its members."""
+    return [
+        replace(example(1000 * place + row, f"g{place}"), answer_type=kind)
+        for place, kinds in rows
+        for row, kind in enumerate(kinds)
+    ]
+
+
+groups_of_kinds = st.lists(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5), max_size=40).map(
+    lambda groups: typed(list(enumerate(groups)))
+)
+
+
+@given(groups_of_kinds, seeds)
+def test_a_stratified_split_keeps_groups_sizes_and_order(examples: list[Example], seed: int) -> None:
+    sets, plain = split_groups(examples, SHARES, seed, kind_of), split_groups(examples, SHARES, seed)
+    assert sorted(one.id for part in sets.values() for one in part) == sorted(one.id for one in examples)
+    for name, part in sets.items():
+        assert len({one.group for one in part}) == len({one.group for one in plain[name]})
+        assert part == [one for one in examples if one in part]
+    home = {one.group: name for name, part in sets.items() for one in part}
+    assert all(home[one.group] == name for name, part in sets.items() for one in part)
+    backward = split_groups(examples[::-1], SHARES, seed, kind_of)
+    assert all(sets[name] == backward[name][::-1] for name in sets)
+
+
+@given(st.lists(st.lists(st.sampled_from(KINDS), min_size=1, max_size=4), min_size=100, max_size=200), seeds)
+@settings(max_examples=50)
+def test_a_stratified_split_gives_every_set_its_share_of_each_kind(groups: list[list[str]], seed: int) -> None:
+    examples = typed(list(enumerate(groups)))
+    sets = split_groups(examples, SHARES, seed, kind_of)
+    whole = Counter(map(kind_of, examples))
+    for part in sets.values():
+        there = Counter(map(kind_of, part))
+        for kind, total in whole.items():
+            if total >= 1 / min(SHARES.values()):
+                asked = total * len({one.group for one in part}) / len(groups)
+                assert abs(there[kind] - asked) <= 4, (kind, there[kind], asked)
+
+
+def test_kinds_too_rare_for_every_set_are_not_all_learned() -> None:
+    examples = typed([(place, [f"kind {place}", "common"]) for place in range(100)])
+    sets = split_groups(examples, SHARES, 42, kind_of)
+    assert [len(part) for part in sets.values()] == [140, 40, 20]
 
 
 class Picture:

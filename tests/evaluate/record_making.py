@@ -40,12 +40,12 @@ def task_of(examples: Sequence[Example], name: str = "held_out", drawn_from: str
     return TaskExamples(name, "held_out", "exact_match", 8, tuple(examples), drawn_from)
 
 
-def new_run(path: Path, tasks: Sequence[dict[str, str]] = TASKS) -> RunDir:
-    """Return an empty run whose recipe has `tasks`."""
+def new_run(path: Path, tasks: Sequence[dict[str, str]] = TASKS, **data: object) -> RunDir:
+    """Return an empty run whose recipe has `tasks`; keywords are of its data."""
     recipe = Recipe.model_validate({
         "name": "trial",
         "model": {"kind": "llava", "name_or_path": "model"},
-        "data": {"train": [{"kind": "scenes"}]},
+        "data": {"train": [{"kind": "scenes"}], **data},
         "tune": {"language": "full"},
         "evaluate": list(tasks),
     })  # fmt: skip

@@ -116,6 +116,18 @@ def test_no_verdict_rests_on_the_validation_set(tmp_path: Path) -> None:
     ]
 
 
+def test_without_a_test_set_the_verdict_is_on_validation_and_warns(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run", [{"name": "watched", "from": "validation"}], split={"test": 0})
+    fill(run, "watched", before=0.1, after=0.9)
+    headline = rejudge(run)["headline"]
+    assert headline["verdict"] == "better"
+    assert headline["sentences"][0].startswith("watched: 10.0 % → 90.0 %, better: +80.0 points")
+    (warning,) = headline["warnings"]
+    assert warning.startswith(
+        "watched: there is no test set, so the verdict is on the validation set, which also chose"
+    )
+
+
 def test_a_bad_task_is_not_hidden_behind_a_good_one(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run", [{"name": "good", "from": "test"}, {"name": "bad", "kind": "scenes"}])
     fill(run, "good", before=0.3, after=0.7)

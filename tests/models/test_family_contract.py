@@ -84,7 +84,7 @@ def gradient(loaded: Loaded, loss: torch.Tensor) -> torch.Tensor:
 def generate_uncached(loaded: Loaded, single: Encoded, *, max_new_tokens: int) -> list[int]:
     """Greedy decoding as plainly as it can be written: the whole row anew for every token."""
     ids = [*single.prefix_ids.tolist(), *single.branches[0].ids.tolist()]
-    seen = image_arguments(loaded.formatter.pixels(single.images))
+    seen = image_arguments(loaded.model, loaded.formatter.pixels(single.images))
     start = len(ids)
     while len(ids) < start + max_new_tokens and (len(ids) == start or ids[-1] not in loaded.formatter.end_ids):
         with torch.no_grad():
@@ -107,7 +107,7 @@ def test_generation_by_transformers_agrees(loaded: Loaded, examples: tuple[Examp
         generated = loaded.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            **image_arguments(loaded.formatter.pixels(single.images)),
+            **image_arguments(loaded.model, loaded.formatter.pixels(single.images)),
             max_new_tokens=8,
             do_sample=False,
             suppress_tokens=None if placeholder is None else [placeholder],
@@ -294,7 +294,7 @@ def test_every_mixture_is_saved_and_loaded_in_a_fresh_process(
         save_trained(loaded, trained)
         loaded.model.eval()
         single = encode(loaded, examples)[0]
-        inputs = {"input_ids": whole(single), **image_arguments(loaded.formatter.pixels(single.images))}
+        inputs = {"input_ids": whole(single), **image_arguments(loaded.model, loaded.formatter.pixels(single.images))}
         with torch.no_grad():
             logits = loaded.model(**inputs).logits
             merge_adapters(loaded)

@@ -74,7 +74,8 @@ def test_octal_and_sixty_based_numbers_are_no_trap(recipe_file: Path) -> None:
         (
             "kind: vqa_json\n      file",
             "file",
-            "7: data.train.0: has no `kind` (hint: the kinds are `llava_json`, `vqa_json`, `vqa_parquet` and `scenes`)",
+            "7: data.train.0: has no `kind` (hint: the kinds are `llava_json`, `vqa_json`, `vqa_csv`, `vqa_parquet`, "
+            "`multiple_choice`, `coco_captions`, `svg_captions`, `python` and `scenes`)",
         ),
         ("{name: held_out, from: test}", "{from: test}",
          "14: evaluate.0.name: is missing (hint: Names the task's files and its row in the report)"),
@@ -347,6 +348,9 @@ evaluate:
         ("world: house", "most_objects: 7", "most_objects"),
         ("world: house", "languages: [fr]", "languages"),
         ("world: house", "languages: [ru, ru]", "every question would be asked twice"),
+        ("stages:", "  validation: [{kind: scenes, weight: 2}]\nstages:", "what is measured is measured once"),
+        ("stages:", "  test: [{kind: scenes, weight: 0.5}]\nstages:", "what is measured is measured once"),
+        ("from: test}", "from: test}\n  - {name: more, kind: scenes, weight: 2}", "what is measured is measured once"),
     ],
 )
 def test_what_stages_and_scenes_cannot_be_is_refused(recipe_file: Path, old: str, new: str, told: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from run_folder import ORDER, Until, small_recipe, write_run
 
 from finesight.errors import UserError
@@ -181,6 +182,30 @@ def test_a_leak_is_told_loudly_and_with_its_figures(tmp_path: Path) -> None:
     assert "Same image: 203, in 451 examples of test, are also in train and validation." in text
     assert "No leak was found" not in text
     assert "Repair the split before reading anything else here: 451 examples of test" in text
+
+
+def test_both_pictures_of_a_leak_are_shown_side_by_side(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(run.path / "thumbs" / f"{name}.jpg")
+    sides = {
+        "evaluated": {"id": "t:1", "name": "half.jpg", "thumbnail": "thumbs/a.jpg"},
+        "learned": {"id": "l:1", "name": "whole.jpg", "thumbnail": "thumbs/b.jpg"},
+    }
+    gone = {side: {**told, "thumbnail": "thumbs/gone.jpg"} for side, told in sides.items()}
+    leak = {"evaluation_set": "test", "learned_set": "train and validation", "kind": "look-alike image", "groups": 2,
+            "examples": 3, "share": 0.02, "first": ["half.jpg ≈ whole.jpg (distance 2)"], "within_threshold": True,
+            "pairs": [{**sides, "distance": 2}, {**gone, "distance": 4}]}  # fmt: skip
+    run.save("data", run.load("data") | {"leaks": [leak]})
+    page = write_report(run)
+    text = read(page).text
+
+    assert "Look-alike image: 2, in 3 examples of test, look like some of train and validation." in text
+    assert "Test: half.jpg" in text and "Train and validation: whole.jpg" in text
+    assert "2 of 64 bits apart" in text and "4 of 64 bits apart" not in text
+    assert page.read_text(encoding="utf-8").count('class="twins"') == 1
+    assert "The sets overlap a little." in text
+    assert "Repair the split" not in text
 
 
 def test_no_better_than_guessing_is_said_beside_the_gain(tmp_path: Path) -> None:

@@ -15,18 +15,25 @@ from finesight.errors import UserError
 from finesight.models.encoded import Branch, Encoded
 from finesight.recipe.train import Train
 from finesight.schema import Example, Turn
-from finesight.train.step_plan import Step, deal_rows, plan_steps
+from finesight.train.step_plan import Step, deal_rows, examples_in_epoch, plan_steps
 
 IDS = np.array([11, 12, 13], dtype=np.int32)
 LABELS = np.array([-100, 12, 13], dtype=np.int32)
 PREFIX = np.array([1, 2], dtype=np.int32)
 
 
-def context(number: int, questions: int) -> Encoded:
+def context(number: int, questions: int, weights: Sequence[float] = (1.0,)) -> Encoded:
     names = [f"{number}.{question}" for question in range(questions)]
     branches = tuple(
         Branch(
-            Example(name, str(number), (), (Turn("user", "?"), Turn("assistant", "!", learned=True)), ("!",)),
+            Example(
+                name,
+                str(number),
+                (),
+                (Turn("user", "?"), Turn("assistant", "!", learned=True)),
+                ("!",),
+                weight=weights[question % len(weights)],
+            ),
             IDS[: 2 + question % 2],
             LABELS[: 2 + question % 2],
         )
@@ -105,6 +112,22 @@ def test_a_context_that_needs_several_steps_gets_them_within_the_epoch(
     times = [seen[branch.example.id] for row in contexts_of(questions) for branch in row.branches]
     assert set(times) <= {epochs - 1, epochs, epochs + 1}
     assert sum(count < epochs for count in times) <= most, "but for a chunk that the last step cut off"
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.5]), min_size=1, max_size=3),
+    most=st.integers(1, 4),
+    seed=st.integers(0, 5),
+)
+def test_an_example_is_seen_as_often_as_its_weight_says(weights: list[float], most: int, seed: int) -> None:
+    # One weight in every context, or several: what questions share does not change how often each is asked.
+    contexts = [context(number, 6, weights) for number in range(20)]
+    train = Train(global_batch_size=8, max_branches_per_context=most, num_train_epochs=8)
+    seen = Counter(name for step in plan_steps(contexts, train, seed) for name in names(step))
+    for own in contexts:
+        for branch in own.branches:
+            assert seen[branch.example.id] == pytest.approx(8 * branch.example.weight, abs=2)
+    assert sum(seen.values()) == 8 * math.ceil(examples_in_epoch(contexts))
 
 
 def test_the_plan_is_the_seeds() -> None:

@@ -57,7 +57,7 @@ def answer_branches(
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=last,
-        **image_arguments(pixel_values),
+        **image_arguments(model, pixel_values),
     )
     while open_branches.take(_choose(outputs.logits, placeholder_id)):
         input_ids, position_ids, numbers = (

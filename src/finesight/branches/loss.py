@@ -23,7 +23,7 @@ def learned_losses(
         attention_mask=additive_mask(layout.branch_numbers, layout.branch_numbers, dtype),
         logits_to_keep=layout.learned,
         use_cache=False,
-        **image_arguments(pixel_values),
+        **image_arguments(model, pixel_values),
     )
     labels = layout.next_labels[layout.learned]
     return nn.functional.cross_entropy(outputs.logits.float(), labels, reduction="none")

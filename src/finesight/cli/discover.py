@@ -34,7 +34,7 @@ def new(
 ) -> None:
     """Write a commented recipe for a folder of data."""
     from finesight.data.describe import describe_folder
-    from finesight.data.write_recipe import recipe_text
+    from finesight.data.write_recipe import FILL_IN, recipe_text
     from finesight.errors import UserError
     from finesight.rundir import write_text
 
@@ -42,7 +42,10 @@ def new(
     path = output or folder / f"{name}.yaml"
     if path.exists():
         raise UserError(f"{path}: exists already, and is not overwritten", hint="name another file with --output")
-    write_text(path, recipe_text(describe_folder(folder), name))
+    findings = describe_folder(folder)
+    write_text(path, recipe_text(findings, name))
+    if any(source.lacking for source in findings.sources):
+        print(f"Not every column could be told: write its name where the recipe says {FILL_IN}.", file=sys.stderr)
     if path.resolve().parent != folder.resolve():
         print(f"Its paths start from the data: add --data-root {folder} to each command.", file=sys.stderr)
     print(path)

@@ -10,12 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 from finesight import __version__
-from finesight.cli import discover, results, runs, svg
+from finesight.cli import discover, looking, results, runs, svg
 from finesight.cli.errors import told_plainly
 
 _VERBS: dict[str, Callable[..., None]] = {
     "new": discover.new,
     "check": runs.check,
+    "look": looking.look,
     "params": runs.params,
     "run": runs.run,
     "train": runs.run,

@@ -76,7 +76,7 @@ def speak(recipe: Recipe, language: str | None) -> Recipe:
     Raises `UserError` for a language that no scene speaks, and for a recipe without scenes.
     """
     from finesight.errors import UserError
-    from finesight.recipe.data import SCENE_LANGUAGES, Scenes
+    from finesight.recipe.sources import SCENE_LANGUAGES, Scenes
 
     if language is None:
         return recipe

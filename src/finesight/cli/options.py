@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from finesight.runtime import KeepImages
+
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a built-in recipe's name.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 SetOption = Annotated[
@@ -24,6 +26,13 @@ OutputOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="The run folder to make. Default: runs/<name>-<time>.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+KeepImagesOption = Annotated[
+    KeepImages,
+    typer.Option(
+        help="Prepare images once and keep them in the cache: their pixels, or a frozen vision encoder's features. "
+        "fastest: what a measurement on this machine says."
+    ),
+]
 MaxTokensOption = Annotated[
     int,
     typer.Option(min=64, help="Tokens in the model at once. It changes memory and speed, neither loss nor answers."),

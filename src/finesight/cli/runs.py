@@ -17,6 +17,7 @@ from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.cli.options import (
     DataRootOption,
     JsonOption,
+    KeepImagesOption,
     MaxTokensOption,
     OutputOption,
     RecipeArgument,
@@ -49,6 +50,7 @@ def run(
         ),
     ] = False,
     max_tokens_per_device: MaxTokensOption = 8192,
+    keep_images: KeepImagesOption = "none",
 ) -> None:
     """Measure, tune, measure again; say what changed.
 
@@ -68,7 +70,7 @@ def run(
     with _telling_how_to_go_on(folder), StopRequest() as stop, _rehearsed(folder, rehearse) as begun:
         from finesight.run import fine_tune
 
-        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop)
+        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop, keep=keep_images)
     from finesight.report.terminal import verdict_lines
 
     for line in verdict_lines(folder.load("verdict")):

@@ -8,9 +8,9 @@ from typing import Any
 from finesight.evaluate.metrics.metrics import METRICS
 from finesight.models.shipped import shipped_models, shipped_name
 from finesight.recipe.builtin import builtin_recipes
-from finesight.recipe.data import AnySource
 from finesight.recipe.evaluate import Task
 from finesight.recipe.model import Model
+from finesight.recipe.sources import AnySource
 from finesight.recipe.specification import members_of, tag_of
 
 Rows = list[tuple[str, str]]

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from finesight.data.leaks import OWN_SETS
-from finesight.data.sources.read import id_prefix, put_questions, read_source, source_name
+from finesight.data.asking_once import ask_once, with_repeats
+from finesight.data.groups import join_groups
+from finesight.data.look_alikes import NO_LOOK_ALIKES, LookAlikes, find_look_alikes
+from finesight.data.sources.names import id_prefix, source_name
+from finesight.data.sources.read import put_questions, read_source
 from finesight.data.split import draw
 from finesight.errors import DataError, UserError
-from finesight.recipe.data import AnySource, LlavaJson, Scenes, Source, VqaJson, VqaParquet
 from finesight.recipe.evaluate import TaskFields
-from finesight.schema import Example
+from finesight.recipe.sources import AnySource, Scenes, Source
+from finesight.schema import OWN_SETS, Example
 
 Origin = tuple[str, ...]
 """What makes a source the same source, however it is used."""
@@ -31,12 +34,15 @@ class Claim:
     """Whether it is learned from. What is measured on claims first."""
 
 
-def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[list[Example]]:
-    """Return the examples of each claim. Claims to one source are disjoint by group.
+def claim_examples(
+    claims: Sequence[Claim], data_root: Path, seed: int, *, look_alikes: bool
+) -> tuple[list[list[Example]], LookAlikes]:
+    """Return the examples of each claim, and which of all images look alike, where that is asked for.
 
-    Each distinct source is read once. What is measured on claims first, then what is learned from; in both, those
-    with `max_samples` draw first, and one without takes the rest. Raises `DataError` with the faults of all sources,
-    and `UserError` where two claims want everything.
+    Claims to one source are disjoint by group; images that look alike are in one group. Each distinct source is read
+    once. What is measured on claims first, then what is learned from; in both, those with `max_samples` draw first,
+    and one without takes the rest. Raises `DataError` with the faults of all sources, and `UserError` where two
+    claims want everything.
     """
     by_origin: dict[Origin, list[int]] = {}
     for place, claim in enumerate(claims):
@@ -47,12 +53,16 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
     # names the other would learn from both.
     taken_names = [*OWN_SETS, *filter(None, (_own_name(claim.spec) for claim in claims))]
     pools = _read_all([claims[places[0]].spec for places in by_origin.values()], taken_names, data_root)
+    alike = NO_LOOK_ALIKES
+    if look_alikes:
+        alike = find_look_alikes(image for pool in pools for example in pool for image in example.images)
+        pools = [join_groups(pool, alike) for pool in pools]
 
     claimed: list[list[Example]] = [[] for _ in claims]
     for places, left in zip(by_origin.values(), pools, strict=True):
         for place in sorted(places, key=lambda place: _turn(claims[place])):
             spec = claims[place].spec
-            drawn = draw(left, spec.max_samples, seed)
+            drawn = _draw(left, spec, seed)
             taken = {example.group for example in drawn}
             left = [example for example in left if example.group not in taken]
             claimed[place] = [_as_used(example, spec) for example in drawn]
@@ -61,21 +71,30 @@ def claim_examples(claims: Sequence[Claim], data_root: Path, seed: int) -> list[
                     f"{source_name(spec)}: nothing is left for {claims[place].use}; its other uses take all of it",
                     hint="give the others a smaller max_samples",
                 )
-    return claimed
+    return claimed, alike
+
+
+def _draw(left: Sequence[Example], spec: AnySource, seed: int) -> list[Example]:
+    if not isinstance(spec, TaskFields):
+        return draw(left, spec.max_samples, seed)
+    # A task is measured on questions: the five captions of an image are one, and are drawn as one.
+    return with_repeats(draw(ask_once(left), spec.max_samples, seed), left)
 
 
 def origin_of(spec: AnySource, data_root: Path) -> Origin:
     """Return what two specs have in common when they read the same rows."""
-    match spec:
-        case LlavaJson() | VqaJson():
-            return (spec.kind, str((data_root / spec.file).resolve()))
-        case VqaParquet():
-            local = data_root / spec.dataset
-            where = str(local.resolve()) if local.exists() else spec.dataset
-            return (spec.kind, where, spec.split, spec.revision or "")
-        case Scenes():
-            # Drawn in another way they are other rows; that pictures are shared shows among the leaks.
-            return (spec.kind, spec.model_dump_json(include=set(Scenes.model_fields) - set(Source.model_fields)))
+    if isinstance(spec, Scenes):
+        # Drawn in another way they are other rows; that pictures are shared shows among the leaks.
+        return (spec.kind, spec.model_dump_json(include=set(Scenes.model_fields) - set(Source.model_fields)))
+    return (spec.kind, *(_same_for_same_rows(spec, name, data_root) for name in spec.row_fields))
+
+
+def _same_for_same_rows(spec: AnySource, name: str, data_root: Path) -> str:
+    value = getattr(spec, name)
+    if name not in spec.path_fields:
+        return repr(value)
+    local = data_root / value
+    return str(local.resolve()) if local.exists() else value
 
 
 def _turn(claim: Claim) -> tuple[bool, bool]:
@@ -114,11 +133,15 @@ def _made_unique(names: Sequence[str], reserved: Sequence[str] = ()) -> list[str
 def _renamed(example: Example, name: str, prefix: str, unique_prefix: str) -> Example:
     if example.source == name and prefix == unique_prefix:
         return example
-    return replace(example, source=name, id=unique_prefix + example.id.removeprefix(prefix))
+    renamed = replace(example, source=name, id=unique_prefix + example.id.removeprefix(prefix))
+    if not example.rotation_of:
+        return renamed
+    return replace(renamed, rotation_of=unique_prefix + example.rotation_of.removeprefix(prefix))
 
 
 def _as_used(example: Example, spec: AnySource) -> Example:
-    return put_questions(replace(example, source=_own_name(spec) or example.source, role=spec.role), spec.prompt)
+    used = replace(example, source=_own_name(spec) or example.source, role=spec.role, weight=spec.weight)
+    return put_questions(used, spec.prompt)
 
 
 def _own_name(spec: AnySource) -> str | None:
@@ -145,5 +168,5 @@ def _check_claims(claims: Sequence[Claim]) -> None:
 
 
 def _reading(spec: AnySource) -> dict[str, object]:
-    read_by = {"columns", "images"}
-    return spec.model_dump(include=read_by)
+    how_it_is_used = {*Source.model_fields, *TaskFields.model_fields, *spec.row_fields}
+    return spec.model_dump(exclude=how_it_is_used) if spec.row_fields else {}

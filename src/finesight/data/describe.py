@@ -9,15 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from finesight.data.guess_columns import guess_columns
-from finesight.data.sources.cells import names_of
+from finesight.data.guess_columns import guess_columns, no_column
+from finesight.data.sources.base64_image import is_base64
+from finesight.data.sources.cells import list_in, names_of
 from finesight.data.sources.faults import Faults
 from finesight.data.sources.image_folder import ImageFolder
-from finesight.data.sources.json_rows import read_rows
+from finesight.data.sources.json_rows import JSON_SUFFIXES, read_rows
+from finesight.data.sources.parquet_files import PARQUET_SUFFIX
+from finesight.data.sources.table_rows import TABLE_SUFFIXES, is_table, read_table
 from finesight.errors import DataError
 
-JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-PARQUET_SUFFIX = ".parquet"
+_SUFFIXES = (*JSON_SUFFIXES, *TABLE_SUFFIXES, PARQUET_SUFFIX)
 _MOST_ENTRIES = 200_000
 _MOST_DEPTH = 4
 _MOST_FILES = 50
@@ -25,7 +27,7 @@ _MOST_BYTES = 500_000_000
 _MOST_IMAGE_FOLDERS = 200
 _TRIED_NAMES = 50
 
-Kind = Literal["llava_json", "vqa_json", "vqa_parquet"]
+Kind = Literal["llava_json", "vqa_json", "vqa_csv", "vqa_parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class SourceFinding:
     """The folder that its image names start from."""
     columns: dict[str, str] = field(default_factory=dict)
     """Which column holds what, where that is not the recipe's default."""
+    lacking: tuple[str, ...] = ()
+    """What a person has to say: of image, question and answer, the one whose column could not be told."""
+    there: tuple[str, ...] = ()
+    """All columns of a file of questions."""
     rows: int = 0
     image_files: frozenset[Path] = frozenset()
     """The distinct image files that its rows name; parquet has its images inside."""
@@ -59,8 +65,9 @@ class FolderFindings:
 def describe_folder(folder: Path) -> FolderFindings:
     """Return what `folder` holds that can be learned from.
 
-    Looks four folders deep, at most at the first 50 data files of up to 500 MB. Raises `DataError` when there is no
-    such folder, or none of its files is understood.
+    Looks four folders deep, at most at the first 50 data files of up to 500 MB. Files of which one column cannot be
+    told are returned only where no file is understood entirely. Raises `DataError` when there is no such folder, or
+    nothing in it is understood.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", hint="give the folder that holds the data")
@@ -72,11 +79,15 @@ def describe_folder(folder: Path) -> FolderFindings:
             sources.append(_describe_file(file, folder, image_folders))
         except DataError as error:
             passed_over.append((_inside(file, folder), error.message.removeprefix(f"{file}:").strip()))
+    understood = [source for source in sources if not source.lacking]
+    if understood:
+        passed_over += [(source.file, no_column(source.lacking, source.there)) for source in sources if source.lacking]
+        sources = understood
     if not sources:
         reasons = "".join(f"\n  {name}: {why}" for name, why in passed_over)
         raise DataError(
             f"{folder}: no data that is understood{reasons}",
-            hint="JSON, JSON Lines or parquet with a question, an answer and an image in each row is",
+            hint="JSON, JSON Lines, CSV, TSV or parquet with a question, an answer and an image in each row is",
         )
     return FolderFindings(folder, tuple(sources), tuple(passed_over))
 
@@ -86,7 +97,7 @@ def _look_through(folder: Path) -> tuple[list[Path], list[Path]]:
     folders: list[Path] = []
     for place, names in islice(_walk(folder), _MOST_ENTRIES):
         folders.append(place)
-        data_files += [place / name for name in names if name.lower().endswith((*JSON_SUFFIXES, PARQUET_SUFFIX))]
+        data_files += [place / name for name in names if name.lower().endswith(_SUFFIXES)]
     return data_files, folders[:_MOST_IMAGE_FOLDERS]
 
 
@@ -103,16 +114,35 @@ def _describe_file(file: Path, folder: Path, image_folders: Sequence[Path]) -> S
         raise DataError(f"{file}: over {_MOST_BYTES // 1_000_000} MB, which is not looked through")
     if file.suffix.lower() == PARQUET_SUFFIX:
         return _describe_parquet(file, folder)
-    faults = Faults(str(file))
-    rows = [row.content for row in read_rows(file, folder, faults)]
-    faults.raise_if_any()
+    rows = _rows_of(file, folder)
     if any(isinstance(row.get("conversations"), list) for row in rows):
         return _with_images(
             SourceFinding("llava_json", _inside(file, folder), rows=len(rows)), rows, folder, image_folders
         )
-    columns = guess_columns(rows)
-    finding = SourceFinding("vqa_json", _inside(file, folder), columns=columns, rows=len(rows))
+    guess = guess_columns(rows)
+    finding = SourceFinding(
+        kind="vqa_csv" if is_table(file) else "vqa_json",
+        file=_inside(file, folder),
+        columns=guess.columns,
+        lacking=guess.lacking,
+        there=guess.there,
+        rows=len(rows),
+    )
+    _check_named_images(file, rows, guess.columns.get("image", "image"))
     return _with_images(finding, rows, folder, image_folders)
+
+
+def _rows_of(file: Path, folder: Path) -> list[dict[str, Any]]:
+    faults = Faults(str(file))
+    if is_table(file):
+        rows = [
+            {name: cell if (listed := list_in(cell)) is None else listed for name, cell in row.content.items()}
+            for row in read_table(file, folder, faults)
+        ]
+    else:
+        rows = [row.content for row in read_rows(file, folder, faults)]
+    faults.raise_if_any()
+    return rows
 
 
 def _describe_parquet(file: Path, folder: Path) -> SourceFinding:
@@ -126,10 +156,34 @@ def _describe_parquet(file: Path, folder: Path) -> SourceFinding:
     with opened:
         sample = next(opened.iter_batches(_TRIED_NAMES), None)
         rows = [] if sample is None else sample.to_pylist()
-        columns = guess_columns(rows)
+        guess = guess_columns(rows)
+        columns = dict(guess.columns)
+        _check_stored_images(file, rows, columns.get("image", "image"))
         if "id" in columns and not _is_unique(opened.read([columns["id"]]).column(0).to_pylist()):
             del columns["id"]
-        return SourceFinding("vqa_parquet", _inside(file, folder), columns=columns, rows=opened.metadata.num_rows)
+        return SourceFinding(
+            kind="vqa_parquet",
+            file=_inside(file, folder),
+            columns=columns,
+            lacking=guess.lacking,
+            there=guess.there,
+            rows=opened.metadata.num_rows,
+        )
+
+
+def _check_named_images(file: Path, rows: Sequence[dict[str, Any]], column: str) -> None:
+    if any(isinstance(cell := row.get(column), str) and is_base64(cell.strip()) for row in rows[:_TRIED_NAMES]):
+        raise DataError(
+            f"{file}: column `{column}` holds images in base64, as kind: multiple_choice reads them with options"
+        )
+
+
+def _check_stored_images(file: Path, rows: Sequence[dict[str, Any]], column: str) -> None:
+    if any(isinstance(row.get(column), str | int) for row in rows):
+        raise DataError(
+            f"{file}: column `{column}` only names images; where a table beside it has them, kind: vqa_parquet joins "
+            "the two with image_table"
+        )
 
 
 def _is_unique(ids: Sequence[Any]) -> bool:

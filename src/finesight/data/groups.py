@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
+from finesight.data.disjoint_sets import DisjointSets
+from finesight.data.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from finesight.schema import Example, ImageSource
 
 _HASH_DIGITS = 24
 _DOCUMENT = "group:"
+_DRAWING = "drawing:"
 
 
 def image_group(image: ImageSource) -> str:
     """Return the group of everything that shows `image`."""
-    return f"image:{image.content_hash()[:_HASH_DIGITS]}"
+    return _image_group(image.content_hash())
 
 
 def text_group(text: str) -> str:
@@ -22,23 +25,42 @@ def text_group(text: str) -> str:
     return f"text:{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
 
 
-def join_groups(examples: Iterable[Example]) -> list[Example]:
+def drawing_group(text: str) -> str:
+    """Return the group of a drawing, given its path-a-line text: whether a model reads that text or sees a picture."""
+    return f"{_DRAWING}{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
+
+
+def join_groups(examples: Iterable[Example], look_alikes: LookAlikes = NO_LOOK_ALIKES) -> list[Example]:
     """Return the examples, those that share a group, an image or a text as their context now in one group.
 
-    A document with two images, and another document that shows one of them, make one group; it has the
-    alphabetically first of the names that it is joined from.
+    So do those whose images look alike. A document with two images, and another document that shows one of them, make
+    one group; it has the alphabetically first of the names that it is joined from.
     """
     listed = list(examples)
-    joined = _DisjointSets()
+    joined = DisjointSets()
     for example in listed:
-        for image in example.images:
-            joined.join(example.group, image_group(image))
-        if example.context:
-            joined.join(example.group, text_group(example.context))
+        for name in ties_of(example, look_alikes):
+            joined.join(example.group, name)
     return [
-        example if (group := joined.first(example.group)) == example.group else replace(example, group=group)
+        example
+        if (group := joined.first(example.group)) == example.group
+        else replace(example, group=group, group_as_read=_as_read(example))
         for example in listed
     ]
+
+
+def ties_of(example: Example, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> set[str]:
+    """Return the names of the groups that an example itself belongs to: that it was read with, its images', its text's.
+
+    Not the name of a group joined since, which is another example's: what an example does not show ties it to nothing.
+    """
+    ties = {_as_read(example)}
+    for image in example.images:
+        content_hash = image.content_hash()
+        ties |= {_image_group(content_hash), _image_group(look_alikes.families.get(content_hash, content_hash))}
+    if example.context:
+        ties.add(text_group(example.context))
+    return ties
 
 
 def group_of(images: tuple[ImageSource, ...], document: str, question: str) -> str:
@@ -53,9 +75,16 @@ def group_of(images: tuple[ImageSource, ...], document: str, question: str) -> s
     return text_group(plain_text(question))
 
 
-def document_of(group: str) -> str:
-    """Return the document (patient, …) that the data name for a group, or nothing where they name none."""
+def document_of(example: Example) -> str:
+    """Return the document (patient, …) that the data name for an example, or nothing where they name none."""
+    group = _as_read(example)
     return group.removeprefix(_DOCUMENT) if group.startswith(_DOCUMENT) else ""
+
+
+def drawing_of(example: Example) -> str:
+    """Return what is drawn, where that is what an example is about, or nothing: equal drawings give equal words."""
+    group = _as_read(example)
+    return group.removeprefix(_DRAWING) if group.startswith(_DRAWING) else ""
 
 
 def plain_text(text: str) -> str:
@@ -71,25 +100,9 @@ def by_group(examples: Iterable[Example]) -> dict[str, list[Example]]:
     return groups
 
 
-class _DisjointSets:
-    """Names that are joined into sets, each known by its alphabetically first name (Tarjan's union-find)."""
+def _as_read(example: Example) -> str:
+    return example.group_as_read or example.group
 
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
 
-    def first(self, name: str) -> str:
-        *path, root = self._climb(name)
-        for passed in path:
-            self._parents[passed] = root
-        return root
-
-    def join(self, one: str, other: str) -> None:
-        low, high = sorted((self.first(one), self.first(other)))
-        if low != high:
-            self._parents[high] = low
-
-    def _climb(self, name: str) -> Iterator[str]:
-        yield name
-        while (parent := self._parents.get(name, name)) != name:
-            name = parent
-            yield name
+def _image_group(content_hash: str) -> str:
+    return f"image:{content_hash[:_HASH_DIGITS]}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from finesight.data.sources.cells import is_nothing
+from finesight.data.sources.image_folder import IMAGE_SUFFIXES
 from finesight.errors import DataError
-from finesight.recipe.data import VqaColumns
+from finesight.recipe.sources import VqaColumns
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _REQUIRED = ("image", "question", "answer")
 _SAMPLE_ROWS = 200
 
@@ -28,24 +29,50 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def guess_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return which column holds what, for those that are not called as the recipe expects them by default.
+@dataclass(frozen=True, slots=True)
+class ColumnGuess:
+    """Which column holds what, as far as it can be told."""
 
-    Raises `DataError` when no column can be the question, the answer or the image.
+    columns: dict[str, str]
+    """For those that are not called as the recipe expects them by default."""
+    lacking: tuple[str, ...]
+    """What no column could be found for, of image, question and answer: at most one."""
+    there: tuple[str, ...]
+    """All columns."""
+
+
+def guess_columns(rows: Sequence[Mapping[str, Any]]) -> ColumnGuess:
+    """Return which column holds what.
+
+    Raises `DataError` when two of image, question and answer are not to be found: then it is other data.
     """
     sample = rows[:_SAMPLE_ROWS]
-    there = list(dict.fromkeys(name for row in sample for name in row))
+    # A column without a name, as of pandas' row numbers, cannot be mapped.
+    there = [name for name in dict.fromkeys(name for row in sample for name in row) if name]
     guessed: dict[str, str] = {}
     for meaning in _NAMES:
         column = _by_name(meaning, there, rows) or _by_content(meaning, there, sample)
         if column is not None and column not in guessed.values():
             guessed[meaning] = column
-    lacking = [meaning for meaning in _REQUIRED if meaning not in guessed]
-    if lacking:
-        listed = ", ".join(there) or "none"
-        raise DataError(f"no column for the {' or the '.join(lacking)} (the columns are {listed})")
+    if all(meaning in guessed for meaning in _REQUIRED if meaning != "answer"):
+        left = [name for name in there if name not in guessed.values() and _fits("answer", name, rows)]
+        if "answer" not in guessed and len(left) == 1:
+            guessed["answer"] = left[0]
+    lacking = tuple(meaning for meaning in _REQUIRED if meaning not in guessed)
+    if len(lacking) > 1:
+        raise DataError(no_column(lacking, there))
     expected = {meaning: column for meaning, column in VqaColumns() if column is not None}
-    return {meaning: column for meaning, column in guessed.items() if expected.get(meaning) != column}
+    columns = {
+        meaning: guessed[meaning]
+        for meaning in _NAMES
+        if guessed.get(meaning, expected.get(meaning)) != expected.get(meaning)
+    }
+    return ColumnGuess(columns, lacking, tuple(there))
+
+
+def no_column(lacking: Sequence[str], there: Sequence[str]) -> str:
+    """Return in words what no column could be found for."""
+    return f"no column for the {' or the '.join(lacking)} (the columns are {', '.join(there) or 'none'})"
 
 
 def _by_name(meaning: str, there: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -1,10 +1,10 @@
-"""What is remembered of images between runs: their hashes, and that they decode. One small SQLite file."""
+"""What is remembered of images between runs: hashes, that they decode, and how they look. One SQLite file."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,10 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS hashes
        (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS decoded (sha256 TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS looks_of_32_pixels (sha256 TEXT PRIMARY KEY, look BLOB NOT NULL)",
 )
 _KNOWN_HASH = "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?"
+_KNOWN_LOOK = "SELECT look FROM looks_of_32_pixels WHERE sha256 = ?"
 _WAIT_SECONDS = 60.0
 _FILES_A_WRITE = 500
 """Results are written in short transactions, so that a second process never waits long for the lock."""
@@ -41,9 +43,7 @@ def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
         fresh: list[tuple[str, int, int, str]] = []
         for path in follow(distinct, "Looking through the images", len(distinct)):
             key = _key(path)
-            known = cache.execute(
-                "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?", key
-            ).fetchone()
+            known = cache.execute(_KNOWN_HASH, key).fetchone()
             hashes[path] = known[0] if known else hash_file(path)
             if not known:
                 fresh.append((*key, hashes[path]))
@@ -68,6 +68,23 @@ def remember_decoded(content_hashes: Iterable[str]) -> None:
     """Note that the images of these hashes decode completely. Failures are never remembered: they are tried again."""
     with _open_cache() as cache, cache:
         cache.executemany("INSERT OR IGNORE INTO decoded VALUES (?)", ((one,) for one in content_hashes))
+
+
+def known_looks(content_hashes: Iterable[str]) -> dict[str, bytes]:
+    """Return the looks that are known of the images of these hashes, in the order of the hashes; 3 kB each."""
+    with _open_cache() as cache:
+        return {
+            content_hash: row[0]
+            for content_hash in content_hashes
+            if (row := cache.execute(_KNOWN_LOOK, (content_hash,)).fetchone())
+        }
+
+
+def remember_looks(looks: Mapping[str, bytes]) -> None:
+    """Note how the images of these hashes look; so they decode completely, too."""
+    with _open_cache() as cache, cache:
+        cache.executemany("INSERT OR IGNORE INTO looks_of_32_pixels VALUES (?, ?)", looks.items())
+        cache.executemany("INSERT OR IGNORE INTO decoded VALUES (?)", ((one,) for one in looks))
 
 
 def _remember_hashes(cache: sqlite3.Connection, rows: list[tuple[str, int, int, str]]) -> None:

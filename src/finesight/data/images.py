@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import struct
 import zlib
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 THUMBNAIL_SIDE_PIXELS = 224
+THUMBNAILS = "thumbs"
+"""The folder of small copies in a run folder."""
 _NAMED_FAULTS = 10
 _DECODING_THREADS = min(8, os.cpu_count() or 1)
+_DECODED_AT_ONCE = 500
 
 # What Pillow raises on damaged files beside OSError, as its decoders stumble over one field or another.
 _DECODER_ERRORS = (
@@ -40,8 +44,14 @@ _DECODER_ERRORS = (
 )
 
 
+class StoredImage:
+    """An image that somebody stored: another may be a copy of it, saved anew. What finesight draws itself is none."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class FileImage:
+class FileImage(StoredImage):
     """An image in a file of its own."""
 
     path: Path
@@ -61,7 +71,7 @@ class FileImage:
 
 
 @dataclass(frozen=True, slots=True)
-class TableImage:
+class TableImage(StoredImage):
     """An image whose bytes lie in a memory-mapped table."""
 
     table: Dataset = field(repr=False)
@@ -95,8 +105,19 @@ def decode(file: BinaryIO) -> Image.Image:
     """
     try:
         with Image.open(file) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return upright_rgb(image)
+    except _DECODER_ERRORS as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """Return a picture as a model sees it: upright by its EXIF note, in RGB, transparent parts on white.
+
+    Raises `OSError` whatever is wrong with it: Pillow reads a file's pixels only when they are asked for.
+    """
+    try:
+        picture.load()
+        return _to_rgb(ImageOps.exif_transpose(picture))
     except _DECODER_ERRORS as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
@@ -104,9 +125,9 @@ def decode(file: BinaryIO) -> Image.Image:
 def write_thumbnail(image: ImageSource, folder: Path) -> str:
     """Write a small JPEG copy (side at most 224 pixels) into `folder`, once, and return its file name.
 
-    The name is the image's content hash, so equal images share a copy. Raises `OSError` when it cannot be decoded.
+    Raises `OSError` when it cannot be decoded.
     """
-    name = f"{image.content_hash()[:32]}.jpg"
+    name = thumbnail_name(image)
     target = folder / name
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +140,11 @@ def write_thumbnail(image: ImageSource, folder: Path) -> str:
         finally:
             partial.unlink(missing_ok=True)
     return name
+
+
+def thumbnail_name(image: ImageSource) -> str:
+    """Return the file name of an image's small copy, after its content hash: equal images share a copy."""
+    return f"{image.content_hash()[:32]}.jpg"
 
 
 def verify_images(sources: Iterable[ImageSource]) -> None:
@@ -141,15 +167,13 @@ def find_unusable(sources: Iterable[ImageSource]) -> list[tuple[str, str]]:
             faults.append((source.name, _reason(error)))
     known = known_to_decode(distinct)
     unknown = {content_hash: source for content_hash, source in distinct.items() if content_hash not in known}
-    decoded = []
+    followed = follow(unknown, "Decoding the images", len(unknown))
     with ThreadPoolExecutor(_DECODING_THREADS) as threads:
-        reasons = threads.map(_why_not, unknown.values())
-        for content_hash, reason in zip(follow(unknown, "Decoding the images", len(unknown)), reasons, strict=True):
-            if reason:
-                faults.append((unknown[content_hash].name, reason))
-            else:
-                decoded.append(content_hash)
-    remember_decoded(decoded)
+        # Some at a time: what is handed to threads all at once is held in memory all at once.
+        while names := list(itertools.islice(followed, _DECODED_AT_ONCE)):
+            reasons = dict(zip(names, threads.map(_why_not, (unknown[name] for name in names)), strict=True))
+            faults += [(unknown[name].name, reason) for name, reason in reasons.items() if reason]
+            remember_decoded(name for name, reason in reasons.items() if not reason)
     return faults
 
 
@@ -159,19 +183,22 @@ def hash_bytes(stored: bytes | memoryview) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
     if image.mode == "F":
         raise OSError("its pixels are floating point numbers, whose range is not defined")
     if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(numpy.asarray(image))).convert("RGB")
+        return _grey_to_rgb(numpy.asarray(image), image.info.get("transparency"))
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
     return image.convert("RGB")
 
 
-def _eight_bits(pixels: numpy.ndarray) -> numpy.ndarray:
+def _grey_to_rgb(pixels: numpy.ndarray, transparent: int | None) -> Image.Image:
     # Pillow's own conversion clips 16-bit greyscale at 255, which turns most X-rays white.
-    return (pixels.clip(0, 65535) // 256).astype(numpy.uint8)
+    grey = (pixels.clip(0, 65535) // 256).astype(numpy.uint8)
+    if transparent is not None:
+        grey[pixels == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _why_not(source: ImageSource) -> str:

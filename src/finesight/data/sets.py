@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finesight.data.asking_once import ask_once, with_repeats
 from finesight.data.claims import Claim, claim_examples
 from finesight.data.groups import join_groups
-from finesight.data.leaks import OWN_SETS, find_leaks
+from finesight.data.leaks import find_leaks
+from finesight.data.look_alikes import LookAlikes
+from finesight.data.mix import mix
 from finesight.data.split import REST, draw, split_groups
 from finesight.errors import DataError, UserError
-from finesight.recipe.data import Data
+from finesight.recipe.data import Data, Stratify
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Recipe
-from finesight.schema import Example, Sets, TaskExamples
+from finesight.schema import OWN_SETS, Example, Sets, TaskExamples
 
 _TOP_ANSWERS = 10
+_KINDS: Mapping[Stratify, Callable[[Example], str] | None] = {
+    "none": None,
+    "answer_type": lambda example: example.answer_type,
+    "question_type": lambda example: example.question_type,
+}
 
 
 def read_all(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any]]:
@@ -31,15 +39,16 @@ def read_all(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any]]:
     """
     data = recipe.data
     claims, own_tasks = _claims(recipe)
-    claimed = iter(claim_examples(claims, data_root, recipe.seed))
+    examples, look_alikes = claim_examples(claims, data_root, recipe.seed, look_alikes=data.split.look_alikes)
+    claimed = iter(examples)
     test = _together(next(claimed) for _ in data.test)
     validation = _together(next(claimed) for _ in data.validation)
     task_examples = {name: next(claimed) for name in own_tasks}
-    learned = join_groups(_together(claimed))
+    learned = join_groups(_together(claimed), look_alikes)
 
     divided = _divide(learned, data, recipe.seed)
     sets = Sets(
-        train=tuple(divided[REST]),
+        train=tuple(mix(divided[REST], data.mixing_temperature)),
         validation=tuple(divided.get("validation", validation)),
         test=tuple(divided.get("test", test)),
         tasks=(),
@@ -47,18 +56,20 @@ def read_all(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any]]:
     _check_sets(sets, recipe)
     tasks = tuple(_fill_task(task, sets, task_examples, recipe.seed) for task in recipe.evaluate)
     sets = replace(sets, tasks=tasks)
-    return sets, describe_sets(sets, allow_leakage=data.allow_leakage)
+    return sets, describe_sets(sets, data, look_alikes)
 
 
-def describe_sets(sets: Sets, *, allow_leakage: bool) -> dict[str, Any]:
+def describe_sets(sets: Sets, data: Data, look_alikes: LookAlikes) -> dict[str, Any]:
     """Return the content of `data.json`: each set in figures, and the leaks between them."""
     named: dict[str, Sequence[Example]] = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     named |= {f"task:{task.name}": task.examples for task in sets.tasks if task.drawn_from not in OWN_SETS}
     return {
         "sets": {name: _describe(examples) for name, examples in named.items()},
+        "asked_once": {task.name: task.repeats for task in sets.tasks if task.repeats},
         "dropped": [],
-        "leaks": find_leaks(sets),
-        "allow_leakage": allow_leakage,
+        "leaks": find_leaks(sets, look_alikes, data.leakage_threshold),
+        "leakage_threshold": data.leakage_threshold,
+        "allow_leakage": data.allow_leakage,
     }
 
 
@@ -89,9 +100,21 @@ def _divide(learned: Sequence[Example], data: Data, seed: int) -> dict[str, list
     replayed = {example.group for example in learned if example.role == "replay"}
     # The verdict is on the task that is specialised: replay never goes to test, nor does a group that holds some.
     replay_shares = {name: share for name, share in shares.items() if name != "test"}
-    special = split_groups([example for example in learned if example.group not in replayed], shares, seed)
-    replay = split_groups([example for example in learned if example.group in replayed], replay_shares, seed)
+    kind_of = _kind_of(data.split.stratify, learned)
+    special = split_groups([example for example in learned if example.group not in replayed], shares, seed, kind_of)
+    replay = split_groups([example for example in learned if example.group in replayed], replay_shares, seed, kind_of)
     return {name: special[name] + replay.get(name, []) for name in special}
+
+
+def _kind_of(stratify: Stratify, learned: Iterable[Example]) -> Callable[[Example], str] | None:
+    """Return what gives an example's kind, where a split keeps the shares of kinds. Raise `DataError` without kinds."""
+    kind_of = _KINDS[stratify]
+    if kind_of is not None and not any(map(kind_of, learned)):
+        raise DataError(
+            f"data.split.stratify: the {stratify} of every example of data.train is empty",
+            hint=f"name its column (columns.{stratify}), or take stratify out",
+        )
+    return kind_of
 
 
 def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int) -> TaskExamples:
@@ -99,9 +122,11 @@ def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int)
         drawn_from: str = task.from_
         of_set = {"train": sets.train, "validation": sets.validation, "test": sets.test}[task.from_]
         # Replay is watched in the loss; a score on it would mix two questions.
-        examples = draw([example for example in of_set if example.role != "replay"], task.max_samples, seed)
+        there = [example for example in of_set if example.role != "replay"]
+        examples = draw(ask_once(there), task.max_samples, seed)
     else:
-        examples = own[task.name]
+        there = own[task.name]
+        examples = ask_once(there)
         drawn_from = examples[0].source
     if not examples:
         raise DataError(
@@ -118,6 +143,7 @@ def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int)
         max_new_tokens=task.max_new_tokens,
         examples=tuple(replace(example, role=task.role) for example in examples),
         drawn_from=drawn_from,
+        repeats=len(with_repeats(examples, there)) - len(examples),
     )
 
 

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from finesight.data.groups import by_group
+from finesight.data.stratify import deal_alike
 from finesight.schema import Example
 
 REST = "train"
 """The set that takes what no share is given for."""
 
 
-def split_groups(examples: Sequence[Example], fractions: Mapping[str, float], seed: int) -> dict[str, list[Example]]:
+def split_groups(
+    examples: Sequence[Example],
+    fractions: Mapping[str, float],
+    seed: int,
+    kind_of: Callable[[Example], str] | None = None,
+) -> dict[str, list[Example]]:
     """Return the examples of each set that `fractions` names, and of `train`, which takes the rest.
 
     The shares are of groups, rounded; a share above 0 is at least one group where there are groups enough. No group
-    is divided. Each set keeps the order of `examples`.
+    is divided. With `kind_of`, each kind of example has about the same share in every set, as far as whole groups
+    allow; without it, chance decides. Each set keeps the order of `examples`.
     """
     ordered = _in_random_order({example.group for example in examples}, f"split {seed}")
-    set_of: dict[str, str] = {}
-    for name, fraction in fractions.items():
-        left = len(ordered) - len(set_of)
-        wanted = max(1, round(fraction * len(ordered))) if fraction else 0
-        # One group stays for what follows: a set of a handful of pictures still leaves something to learn from.
-        taken = min(wanted, max(left - 1, 0))
-        set_of.update(dict.fromkeys(ordered[len(set_of) : len(set_of) + taken], name))
+    sizes = _count_groups(len(ordered), fractions)
+    if kind_of is None:
+        names = [name for name, size in sizes.items() for _ in range(size)]
+        set_of = dict(zip(ordered, names, strict=True))
+    else:
+        groups = by_group(examples)
+        set_of = deal_alike({group: [kind_of(example) for example in groups[group]] for group in ordered}, sizes)
     sets: dict[str, list[Example]] = {name: [] for name in (REST, *fractions)}
     for example in examples:
-        sets[set_of.get(example.group, REST)].append(example)
+        sets[set_of[example.group]].append(example)
     return sets
 
 
@@ -50,6 +57,18 @@ def draw(examples: Sequence[Example], max_samples: int | None, seed: int) -> lis
             break
         drawn |= members
     return [example for example in examples if example.id in drawn]
+
+
+def _count_groups(groups: int, fractions: Mapping[str, float]) -> dict[str, int]:
+    """Return how many groups each set takes, those that a share is given for first."""
+    sizes: dict[str, int] = {}
+    left = groups
+    for name, fraction in fractions.items():
+        wanted = max(1, round(fraction * groups)) if fraction else 0
+        # One group stays for what follows: a set of a handful of pictures still leaves something to learn from.
+        sizes[name] = min(wanted, max(left - 1, 0))
+        left -= sizes[name]
+    return {**sizes, REST: left}
 
 
 def _in_random_order(names: Iterable[str], seed: str) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 
 from finesight.data.describe import FolderFindings, SourceFinding
 from finesight.recipe.base import Spec
-from finesight.recipe.data import Data, LlavaJson, Split, VqaColumns, VqaJson, VqaParquet
+from finesight.recipe.data import Data, Split
 from finesight.recipe.evaluate import SetTask
 from finesight.recipe.model import LlavaModel, Quantization
 from finesight.recipe.recipe import Recipe
+from finesight.recipe.sources import LlavaJson, VqaColumns, VqaCsv, VqaJson, VqaParquet
 from finesight.recipe.train import EarlyStopping, Train
 from finesight.recipe.tune import Lora, Tune
 
@@ -21,14 +22,22 @@ _COMMENT_COLUMN = 56
 _PLAIN_SCALAR = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
 _NOT_TEXT = re.compile(r"(?i)(y|n|yes|no|on|off|true|false|null|~|[-+.\d][-+.\d_:e]*)")
 _SETS = {"test": ("test",), "validation": ("val", "valid", "validation", "dev")}
-_SPECS: dict[str, type[Spec]] = {"llava_json": LlavaJson, "vqa_json": VqaJson, "vqa_parquet": VqaParquet}
+_SPECS: dict[str, type[Spec]] = {
+    "llava_json": LlavaJson,
+    "vqa_json": VqaJson,
+    "vqa_csv": VqaCsv,
+    "vqa_parquet": VqaParquet,
+}
+FILL_IN = "FILL-IN"
+"""Stands in a recipe where only a person can tell."""
 
 
 def recipe_text(findings: FolderFindings, name: str) -> str:
     """Return a complete recipe, as commented YAML, that trains on what was found.
 
     Files that are named after a test or validation set become that set, unless they show images of the training
-    files: then all of them are divided anew, by image, and a comment says so. Paths start from the folder.
+    files: then all of them are divided anew, by image, and a comment says so. Paths start from the folder. A column
+    that could not be told says `FILL-IN`.
     """
     sections = [
         _opening(findings, name),
@@ -52,6 +61,8 @@ def _opening(findings: FolderFindings, name: str) -> list[str]:
         "# Found:",
         *(f"#   {_in_words(source)}" for source in findings.sources),
     ]
+    if any(source.lacking for source in findings.sources):
+        lines.append(f"# Before it runs, write the name of a column in each place that says {FILL_IN}.")
     lines += [f"# Passed over: {file} ({_one_line(reason)})" for file, reason in findings.passed_over]
     return lines
 
@@ -60,7 +71,8 @@ def _in_words(source: SourceFinding) -> str:
     shown = f", {len(source.image_files):,} images in {source.images}" if source.image_files else ""
     lacking = source.rows_without_image_file
     missing = f"; {lacking:,} rows name an image that was not found" if lacking else ""
-    return f"{source.file}: {source.rows:,} rows{shown}{missing}"
+    unknown = f"; its column for the {source.lacking[0]} could not be told" if source.lacking else ""
+    return f"{source.file}: {source.rows:,} rows{shown}{missing}{unknown}"
 
 
 def _model() -> list[str]:
@@ -118,11 +130,13 @@ def _source(source: SourceFinding) -> list[str]:
         lines += _field(spec, "dataset", source.file, indent=6)
     else:
         lines += _field(spec, "file", source.file, indent=6) + _field(spec, "images", source.images, indent=6)
-    if source.columns:
+    if source.columns or source.lacking:
         lines += _field(spec, "columns", None, indent=6)
-        lines += [
-            line for meaning, column in source.columns.items() for line in _field(VqaColumns, meaning, column, indent=8)
-        ]
+    for meaning, column in source.columns.items():
+        lines += _field(VqaColumns, meaning, column, indent=8)
+    for meaning in source.lacking:
+        lines.append(f"        # Which of these is the {meaning}: {_one_line(', '.join(source.there))}?")
+        lines += _field(VqaColumns, meaning, FILL_IN, indent=8)
     prompt = _field(spec, "prompt", "{question}\nAnswer with one word.")
     return lines + _commented(prompt, indent=6)
 

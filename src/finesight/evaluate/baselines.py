@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.schema import Example, Prediction, TaskExamples
+from finesight.schema import OWN_SETS, Example, Prediction, TaskExamples
 
-OWN_SETS = ("test", "validation", "train")
 FROM_TRAIN = "train"
 FROM_TASK = "the task itself"
 

@@ -65,6 +65,7 @@ def make_records(
                 group=example.group,
                 question=example.question,
                 choices=example.choices,
+                rotation_of=example.rotation_of,
                 question_type=example.question_type,
                 answer_type=example.answer_type,
                 image=Path(image.name).name if image else "",

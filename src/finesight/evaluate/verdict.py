@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finesight.errors import UserError
-from finesight.evaluate.baselines import OWN_SETS, majority_from
+from finesight.evaluate.baselines import majority_from
 from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.score import KINDS, Scored, align, break_down, count_outcomes, score_records, summarise
@@ -20,6 +20,10 @@ BASELINES = ("blind", "majority", "majority_by_question_type")
 """What knows less than the tuned model: itself given the question alone, and guessing."""
 PREDICTORS = ("before", "after", *BASELINES)
 NEEDED = ("before", "after")
+_CHOSE = (
+    "{name}: there is no test set, so the verdict is on the validation set, which also chose the checkpoint. The score "
+    "after tuning is too high, and nobody can say by how much."
+)
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,12 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
         for entry in judged
         if entry["groups"] < FEW_GROUPS
     ]
-    chosen_on = {
-        task.name: task.drawn_from for task in tasks if task.drawn_from in OWN_SETS and task.drawn_from != "test"
-    }
-    verdict, sentences = headline(judged, chosen_on)
+    reported = {task.name for task in run.recipe.reported_tasks()}
+    used_in_training = {task.name: task.drawn_from for task in tasks if task.drawn_from in ("validation", "train")}
+    own_warnings += [_CHOSE.format(name=name) for name in used_in_training if name in reported]
+    verdict, sentences = headline(
+        judged, {name: of_set for name, of_set in used_in_training.items() if name not in reported}
+    )
     all_warnings = list(dict.fromkeys([*warnings, *own_warnings]))
     if run.is_rehearsal:
         verdict, sentences, all_warnings = "rehearsal", [REHEARSED], []

@@ -18,6 +18,7 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from finesight.errors import ModelError
 from finesight.models.families import image_geometry, require_right_features, require_supported, right_strategy
+from finesight.models.image_formatter import ImageFormatter
 from finesight.models.llava import LLAVA_PARTS, LLAVA_TRAITS, make_formatter, meta_llava
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
@@ -50,16 +51,32 @@ def load_assembled(
         resize_positions(model.model.vision_tower, spec.image_size)
     _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
     cast_weights(model, dtype)
-    location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
-    formatter = make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
     return Loaded(
         model,
-        formatter,
+        _make_formatter(spec, model, tokenizer, data_root),
         LLAVA_PARTS,
         LLAVA_TRAITS,
         meta_twin=lambda: meta_llava(model.config),
         random_parts=random_parts(spec),
     )
+
+
+def assembled_formatter(spec: AssembledModel, *, data_root: Path, texts: Texts) -> ImageFormatter:
+    """Return how the assembled model is spoken to, without its weights."""
+    model = meta_llava(assembled_config(spec, data_root))
+    tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=None)
+    image_token_id = ensure_special_tokens(tokenizer)
+    if spec.image_size is not None:
+        resize_positions(model.model.vision_tower, spec.image_size)
+    _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
+    return _make_formatter(spec, model, tokenizer, data_root)
+
+
+def _make_formatter(
+    spec: AssembledModel, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, data_root: Path
+) -> ImageFormatter:
+    location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
+    return make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
 
 
 def random_parts(spec: AssembledModel) -> frozenset[PartName]:

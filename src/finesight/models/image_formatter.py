@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,14 @@ class ImageGeometry:
     """Features it gives for an image: that many image tokens stand in the text."""
 
 
+class KeptImages(Protocol):
+    """Images that were prepared before."""
+
+    def take(self, images: Sequence[ImageSource]) -> torch.Tensor:
+        """Return what is kept of images, in their order: float[images, …]."""
+        ...
+
+
 class ImageFormatter(Formatter):
     """A family's tokenizer, chat template and image processor as one."""
 
@@ -44,6 +52,8 @@ class ImageFormatter(Formatter):
         self.image_processor = image_processor
         self.image_token_id = image_token_id
         self.geometry = geometry
+        self.kept: KeptImages | None = None
+        """Where images are kept as the model takes them."""
 
     @property
     def placeholder_id(self) -> int:
@@ -53,12 +63,20 @@ class ImageFormatter(Formatter):
     def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
         """Return the images as the vision encoder takes them: float[images, 3, size, size]; None for no images.
 
-        With `blank`, as many without content. Raises `DataError` when one cannot be decoded.
+        With `blank`, as many without content. Where images are kept, what is kept of them: pixels, or the encoder's
+        features as float[images, features, hidden]. Raises `DataError` when one cannot be decoded.
         """
         if not images:
             return None
         if blank:
             return self.blank_pixels(len(images))
+        return self.kept.take(images) if self.kept else self.decode_images(images)
+
+    def decode_images(self, images: Sequence[ImageSource]) -> torch.Tensor:
+        """Return the images as the vision encoder takes them, from their files: float[images, 3, size, size].
+
+        Raises `DataError` when one cannot be decoded.
+        """
         opened = []
         for image in images:
             try:

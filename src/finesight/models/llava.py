@@ -54,11 +54,17 @@ def load_llava(spec: LlavaModel, *, data_root: Path, dtype: torch.dtype) -> Load
         keep_differentiable(model)
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)
+    formatter = llava_formatter(spec, model.config, data_root)
+    return Loaded(model, formatter, LLAVA_PARTS, LLAVA_TRAITS, meta_twin=lambda: meta_llava(model.config))
+
+
+def llava_formatter(spec: LlavaModel, config: LlavaConfig, data_root: Path) -> ImageFormatter:
+    """Return how the checkpoint is spoken to; `config` is its model's, with the image size that the recipe asks for."""
+    location = locate(spec.name_or_path, spec.revision, data_root)
     tokenizer = load_tokenizer(location.name_or_path, location.revision)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = _processor_template(location)
-    formatter = make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
-    return Loaded(model, formatter, LLAVA_PARTS, LLAVA_TRAITS, meta_twin=lambda: meta_llava(model.config))
+    return make_formatter(spec, config=config, tokenizer=tokenizer, location=location, data_root=data_root)
 
 
 def read_llava_config(location: Location) -> LlavaConfig:

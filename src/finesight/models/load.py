@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from finesight.models.assemble import described_config, load_assembled
-from finesight.models.llava import LLAVA_PARTS, load_llava, meta_llava, read_llava_config
+from finesight.models.assemble import assembled_formatter, described_config, load_assembled
+from finesight.models.formatter import Formatter
+from finesight.models.llava import LLAVA_PARTS, llava_formatter, load_llava, meta_llava, read_llava_config
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
+from finesight.models.part_sources import Texts
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
-from finesight.models.text import TEXT_PARTS, load_text, meta_text, read_text_config
+from finesight.models.text import TEXT_PARTS, load_text, meta_text, read_text_config, text_formatter
 from finesight.recipe.model import AssembledModel, LlavaModel, Model, TextModel
 
 
@@ -24,7 +25,7 @@ def load_model(
     *,
     data_root: Path,
     seed: int = 0,
-    texts: Callable[[], Iterable[str]] = tuple,
+    texts: Texts = tuple,
     saved: Path | None = None,
 ) -> Loaded:
     """Return the recipe's model on the device that this machine offers, in one number format, ready to evaluate."""
@@ -40,6 +41,20 @@ def load_model(
     loaded.model.to(choose_device())
     loaded.model.eval()
     return loaded
+
+
+def load_formatter(spec: Model, *, data_root: Path, texts: Texts = tuple) -> Formatter:
+    """Return how the recipe's model is spoken to, the same as `load_model` gives it, without its weights."""
+    silence_libraries()
+    match spec:
+        case TextModel():
+            config = read_text_config(spec, data_root)
+            return text_formatter(spec, config, data_root=data_root, texts=texts, saved=None)
+        case LlavaModel():
+            model, _ = describe_model(spec, data_root=data_root)
+            return llava_formatter(spec, model.config, data_root)
+        case AssembledModel():
+            return assembled_formatter(spec, data_root=data_root, texts=texts)
 
 
 def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, PartMap]:

@@ -32,19 +32,27 @@ def load_text(
     start of this run has kept its tokenizer. Raises `ModelError` when the model is incomplete or of another kind.
     """
     config = read_text_config(spec, data_root)
-    tokenizer = choose_tokenizer(spec.tokenizer, spec, data_root=data_root, texts=texts, saved=saved)
-    require_vocabulary(tokenizer, config.vocab_size)
-    ensure_pad_token(tokenizer)
+    formatter = text_formatter(spec, config, data_root=data_root, texts=texts, saved=saved)
     model = _make_model(spec, config, data_root=data_root, dtype=dtype, seed=seed)
-    template = read_template(spec.chat_template, data_root) if spec.chat_template else None
     return Loaded(
         model,
-        Formatter(tokenizer, ChatFormat(tokenizer, None, template), system_prompt=spec.system_prompt),
+        formatter,
         TEXT_PARTS,
         TEXT_TRAITS,
         meta_twin=lambda: meta_text(model.config),
         random_parts=frozenset() if spec.config is None else frozenset({"language"}),
     )
+
+
+def text_formatter(
+    spec: TextModel, config: PreTrainedConfig, *, data_root: Path, texts: Texts, saved: Path | None
+) -> Formatter:
+    """Return how the language model is spoken to; `config` is its own."""
+    tokenizer = choose_tokenizer(spec.tokenizer, spec, data_root=data_root, texts=texts, saved=saved)
+    require_vocabulary(tokenizer, config.vocab_size)
+    ensure_pad_token(tokenizer)
+    template = read_template(spec.chat_template, data_root) if spec.chat_template else None
+    return Formatter(tokenizer, ChatFormat(tokenizer, None, template), system_prompt=spec.system_prompt)
 
 
 def read_text_config(spec: TextModel, data_root: Path) -> PreTrainedConfig:

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from finesight.recipe.base import Spec
-from finesight.recipe.data import LlavaJson, Scenes, VqaJson, VqaParquet
+from finesight.recipe.sources import (
+    CocoCaptions,
+    LlavaJson,
+    MultipleChoice,
+    PythonSource,
+    Scenes,
+    SvgCaptions,
+    VqaCsv,
+    VqaJson,
+    VqaParquet,
+)
 from finesight.schema import MeasuredRole
 
 MetricName = Literal["exact_match"]
@@ -25,7 +35,7 @@ class TaskFields(Spec):
     max_new_tokens: int = Field(default=32, gt=0)
     """An answer is cut after so many tokens, and counted as cut."""
     max_samples: int | None = Field(default=None, gt=0)
-    """Measure on at most this many examples, drawn by whole groups from the seed."""
+    """Measure on at most this many questions, drawn by whole groups from the seed."""
 
 
 class SetTask(TaskFields):
@@ -43,8 +53,28 @@ class VqaJsonTask(TaskFields, VqaJson):
     """A task on questions in JSON."""
 
 
+class VqaCsvTask(TaskFields, VqaCsv):
+    """A task on questions in a table."""
+
+
 class VqaParquetTask(TaskFields, VqaParquet):
     """A task on questions in parquet."""
+
+
+class MultipleChoiceTask(TaskFields, MultipleChoice):
+    """A task on questions with options."""
+
+
+class CocoCaptionsTask(TaskFields, CocoCaptions):
+    """A task on captions in COCO's form."""
+
+
+class SvgCaptionsTask(TaskFields, SvgCaptions):
+    """A task on captions of drawings."""
+
+
+class PythonTask(TaskFields, PythonSource):
+    """A task on what a user's function returns."""
 
 
 class ScenesTask(TaskFields, Scenes):
@@ -61,7 +91,12 @@ Task = Annotated[
     Annotated[SetTask, Tag("from")]
     | Annotated[LlavaJsonTask, Tag("llava_json")]
     | Annotated[VqaJsonTask, Tag("vqa_json")]
+    | Annotated[VqaCsvTask, Tag("vqa_csv")]
     | Annotated[VqaParquetTask, Tag("vqa_parquet")]
+    | Annotated[MultipleChoiceTask, Tag("multiple_choice")]
+    | Annotated[CocoCaptionsTask, Tag("coco_captions")]
+    | Annotated[SvgCaptionsTask, Tag("svg_captions")]
+    | Annotated[PythonTask, Tag("python")]
     | Annotated[ScenesTask, Tag("scenes")],
     Discriminator(_kind_of_task),
 ]

@@ -93,6 +93,16 @@ class Recipe(Spec):
         return self
 
     @model_validator(mode="after")
+    def _weights_are_of_what_is_learned(self) -> Recipe:
+        own_tasks = [task for task in self.evaluate if not isinstance(task, SetTask)]
+        if any(source.weight != 1 for source in (*self.data.validation, *self.data.test, *own_tasks)):
+            raise ValueError(
+                "weight says how often a source of data.train is seen; what is measured is measured once (hint: take "
+                "weight out of data.validation, data.test and evaluate)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tuned_parts_exist(self) -> Recipe:
         tunes = [tune for tune in (self.tune, *(stage.tune for stage in self.stages)) if tune]
         asked = [part for part in PART_NAMES if part != "language" and any(tune.of(part) != "frozen" for tune in tunes)]
@@ -120,8 +130,7 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _something_is_reported(self) -> Recipe:
-        held_out = [task for task in self.evaluate if task.role == "held_out"]
-        if all(isinstance(task, SetTask) and task.from_ != "test" for task in held_out):
+        if not self.reported_tasks():
             raise ValueError(
                 "no held_out task is measured on a set that neither taught the model nor chose the checkpoint "
                 "(hint: add a task `from: test`)"
@@ -139,6 +148,17 @@ class Recipe(Spec):
                     f"{', '.join(there)} (hint: a task `from: validation` adds eval_<name>)"
                 )
         return self
+
+    def reported_tasks(self) -> tuple[Task, ...]:
+        """Return the tasks that the verdict rests on: held out, on a set that neither taught nor chose the checkpoint.
+
+        Where the data have no such set, it rests on the validation set, and says so.
+        """
+        held_out = [task for task in self.evaluate if task.role == "held_out"]
+        apart = [task for task in held_out if not isinstance(task, SetTask) or task.from_ == "test"]
+        if apart or self.data.test or self.data.split.test > 0:
+            return tuple(apart)
+        return tuple(task for task in held_out if isinstance(task, SetTask) and task.from_ == "validation")
 
     def each_stage(self) -> tuple[Stage, ...]:
         """Return the run's stages in order; tune and train at the top are one stage."""

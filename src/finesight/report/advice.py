@@ -37,7 +37,7 @@ def advise(files: RunFiles) -> tuple[str, ...]:
 
 def leaks_first(files: RunFiles) -> Iterator[str]:
     """A verdict on images that were learned is none."""
-    if leaks := files.data.get("leaks"):
+    if leaks := [leak for leak in files.data.get("leaks", []) if not leak.get("within_threshold")]:
         worst = max(leaks, key=lambda leak: int(leak["examples"]))
         yield (
             f"Repair the split before reading anything else here: {plural(worst['examples'], 'example')} of "

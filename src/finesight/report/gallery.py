@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finesight.report.files import Content, RunFiles
 from finesight.report.tasks import shorten
+from finesight.report.thumbnails import data_uri
 from finesight.schema import Record
 
 LONGEST_TEXT = 400
@@ -125,15 +124,5 @@ def _card(
         kind_of_question=", ".join(filter(None, (record.answer_type, record.question_type))),
         answers=tuple(said),
         image_name=record.image,
-        image=_data_uri(folder, record.thumbnail),
+        image=data_uri(folder, record.thumbnail),
     )
-
-
-def _data_uri(folder: Path, thumbnail: str) -> str:
-    """Return a thumbnail of the run folder as a data URI, or nothing where the record has none there."""
-    path = (folder / thumbnail).resolve()
-    media_type, _ = mimetypes.guess_type(path.name)
-    is_picture = media_type in ("image/jpeg", "image/png", "image/webp")
-    if not thumbnail or not is_picture or not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return ""
-    return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files as package_files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from finesight.report import progress
@@ -26,6 +23,7 @@ from finesight.report.tables import (
     parameter_stages,
 )
 from finesight.report.tasks import TaskView, view_task
+from finesight.report.templating import page_templates, style_sheet
 from finesight.rundir import RunDir, write_text
 
 REPORT_FILE = "report.html"
@@ -93,7 +91,7 @@ def gather(files: RunFiles) -> Page:
         curves=tuple(panel for stage in files.recipe.each_stage() for panel in stage_panels(files, stage)),
         advice=advise(files),
         parameters=parameter_stages(files.parameters),
-        data=data_view(files.data),
+        data=data_view(files.data, files.path),
         checks=check_rows(files.checks),
         recipe_lines=tuple(map(_colour_yaml, files.recipe_text.splitlines())),
         environment=environment_rows(files),
@@ -102,29 +100,7 @@ def gather(files: RunFiles) -> Page:
 
 def render(page: Page) -> str:
     """Return the page as HTML. Everything that comes from data is escaped."""
-    return _template().render(page=page, style=Markup(_style()))
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("finesight.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["unbroken"] = _unbroken
-    return environment.get_template("report.html.j2")
-
-
-def _style() -> str:
-    return package_files("finesight.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
-
-
-def _unbroken(text: str) -> str:
-    """Return `text` with figures that no line end parts from their unit or their sign."""
-    return re.sub(r"(?<=\d) (?=%|points\b)|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}", text)
+    return page_templates().get_template("report.html.j2").render(page=page, style=style_sheet())
 
 
 def _colour_yaml(line: str) -> Markup:

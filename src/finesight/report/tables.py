@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from finesight.report import numerals
 from finesight.report.files import Content, RunFiles
+from finesight.report.leaks import LeakRow, leak_row
 from finesight.report.tasks import shorten
 
 
@@ -48,14 +50,6 @@ class SetRow:
 
 
 @dataclass(frozen=True)
-class LeakRow:
-    """One way in which an evaluation set overlaps what was learned."""
-
-    sentence: str
-    first: str
-
-
-@dataclass(frozen=True)
 class DataView:
     """What was read, what was left out, what overlaps."""
 
@@ -63,6 +57,8 @@ class DataView:
     leaks: tuple[LeakRow, ...]
     dropped: tuple[str, ...]
     allow_leakage: bool
+    is_within_threshold: bool
+    """Whether the recipe bears with all leaks that there are."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +92,16 @@ def learning_summary(stage: Content) -> str:
     return f"{numerals.compact(trainable)} of {numerals.compact(total)} parameters learn ({share})."
 
 
-def data_view(data: Content) -> DataView | None:
-    """Return what data.json says, or None where there is none yet."""
+def data_view(data: Content, folder: Path) -> DataView | None:
+    """Return what data.json says, with thumbnails of the run folder, or None where there is none yet."""
     if not data:
         return None
     return DataView(
         sets=tuple(_set_row(name, content) for name, content in data["sets"].items() if content),
-        leaks=tuple(_leak_row(leak) for leak in data.get("leaks", [])),
+        leaks=tuple(leak_row(leak, folder) for leak in data.get("leaks", [])),
         dropped=tuple(_dropped(dropped) for dropped in data.get("dropped", [])),
         allow_leakage=bool(data.get("allow_leakage")),
+        is_within_threshold=all(leak.get("within_threshold", False) for leak in data.get("leaks", [])),
     )
 
 
@@ -172,17 +169,6 @@ def _set_row(name: str, content: Content) -> SetRow:
 
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {numerals.count(number)}" for name, number in counts.items())
-
-
-def _leak_row(leak: Content) -> LeakRow:
-    return LeakRow(
-        sentence=(
-            f"{leak['kind'].capitalize()}: {numerals.count(leak['groups'])}, in "
-            f"{numerals.plural(leak['examples'], 'example')} of {leak['evaluation_set']}, are also in "
-            f"{leak['learned_set']}."
-        ),
-        first=", ".join(leak.get("first", [])[:3]),
-    )
 
 
 def _dropped(dropped: Content) -> str:

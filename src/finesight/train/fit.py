@@ -20,7 +20,7 @@ from finesight.train.batches import PlannedSteps
 from finesight.train.callbacks import KeepBest, ShowProgress, StopEarly, StopOnRequest, Validation
 from finesight.train.checkpoints import Best, last_checkpoint, read_best, step_of, write_best
 from finesight.train.losses import LossSums
-from finesight.train.step_plan import plan_steps
+from finesight.train.step_plan import examples_in_epoch, plan_steps
 from finesight.train.trainer import BranchTrainer
 from finesight.train.validation import validation_losses
 from finesight.tune.weights import load_trained
@@ -76,7 +76,7 @@ def fit(
             validate=validate,
             run=run,
             stage=stage.name,
-            steps_in_epoch=sum(len(context.branches) for context in learned) / stage.train.global_batch_size,
+            steps_in_epoch=examples_in_epoch(learned) / stage.train.global_batch_size,
             seconds_before=past[-1]["seconds"] if past else 0.0,
             callbacks=[*callbacks, StopOnRequest(stop), ShowProgress(bar)],
         )

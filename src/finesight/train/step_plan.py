@@ -24,10 +24,9 @@ def plan_steps(contexts: Sequence[Encoded], train: Train, seed: int) -> list[Ste
     """Return the steps of a whole run.
 
     Each epoch shuffles contexts and, within a context, questions; a step that an epoch cannot fill is filled from the
-    next, so that each holds exactly `global_batch_size` examples, none of them twice. Raises `UserError` when the
-    contexts are too few.
+    next, so that each holds exactly `global_batch_size` examples, none of them twice. An example of weight 2 is seen
+    twice an epoch, one of weight 0.5 every other epoch. Raises `UserError` when the contexts are too few.
     """
-    examples = sum(len(context.branches) for context in contexts)
     at_once = sum(min(len(context.branches), train.max_branches_per_context) for context in contexts)
     if at_once < train.global_batch_size:
         raise UserError(
@@ -35,11 +34,21 @@ def plan_steps(contexts: Sequence[Encoded], train: Train, seed: int) -> list[Ste
             f"{train.max_branches_per_context} questions each give {at_once}",
             hint="lower train.global_batch_size, or raise train.max_branches_per_context",
         )
-    count = train.max_steps or math.ceil(examples * train.num_train_epochs / train.global_batch_size)
+    in_epoch = examples_in_epoch(contexts)
+    count = train.max_steps or math.ceil(in_epoch * train.num_train_epochs / train.global_batch_size)
     generator = random.Random(seed)
     most = train.max_branches_per_context
-    questions = [_Questions(len(context.branches), most, generator) for context in contexts]
+    questions = [
+        _Questions(place, numbers, weight, most, generator)
+        for place, context in enumerate(contexts)
+        for weight, numbers in _by_weight(context).items()
+    ]
     return [_take(contexts, step) for step in _deal(questions, count, train.global_batch_size, most)]
+
+
+def examples_in_epoch(contexts: Sequence[Encoded]) -> float:
+    """Return how many examples an epoch sees: each as often as its weight says."""
+    return math.fsum(branch.example.weight for context in contexts for branch in context.branches)
 
 
 def deal_rows(step: Step, *, max_tokens: int, ranks: int) -> list[list[list[Encoded]]]:
@@ -54,11 +63,27 @@ def deal_rows(step: Step, *, max_tokens: int, ranks: int) -> list[list[list[Enco
     return [batch_rows(share, max_tokens=max_tokens) for share in shares]
 
 
-class _Questions:
-    """The questions of one context, epoch after epoch, each epoch in a new order and in chunks of at most `most`."""
+def _by_weight(context: Encoded) -> dict[float, list[int]]:
+    """Return the numbers of a context's branches, those of equal weight together."""
+    numbers: dict[float, list[int]] = {}
+    for number, branch in enumerate(context.branches):
+        numbers.setdefault(branch.example.weight, []).append(number)
+    return numbers
 
-    def __init__(self, count: int, most: int, generator: random.Random) -> None:
-        self.count = count
+
+class _Questions:
+    """Questions of one context, epoch after epoch, each epoch in a new order and in chunks of at most `most`.
+
+    All of them have one weight: their epoch is that part of the run's.
+    """
+
+    def __init__(
+        self, context: int, numbers: Sequence[int], weight: float, most: int, generator: random.Random
+    ) -> None:
+        self.context = context
+        self.count = len(numbers)
+        self._numbers = numbers
+        self._weight = weight
         self._most = most
         self._generator = generator
         self._epoch = -1
@@ -68,12 +93,13 @@ class _Questions:
     def _open_chunk(self) -> None:
         if not self._waiting:
             self._epoch += 1
-            self._waiting = self._generator.sample(range(self.count), self.count)
+            self._waiting = self._generator.sample(self._numbers, self.count)
         self._left = min(self._most, len(self._waiting))
         asked = self.count - len(self._waiting)
         # At random within the chunk's own stretch of the epoch: so a context's chunks are spread over the whole of it.
-        self.due = self._epoch + (asked + self._generator.random() * self._left) / self.count
-        """When the chunk's turn comes, in epochs."""
+        own_due = self._epoch + (asked + self._generator.random() * self._left) / self.count
+        self.due = own_due / self._weight
+        """When the chunk's turn comes, in epochs of the run."""
 
     def take(self, room: int, given: Sequence[int]) -> list[int]:
         """Return at most `room` questions of the chunk, none of those that the step was given before."""
@@ -94,24 +120,26 @@ def _deal(questions: Sequence[_Questions], count: int, size: int, most: int) -> 
 
     The chunk that is due first goes first; a context that has given a step what it may waits for the next.
     """
-    queue = [(own.due, context) for context, own in enumerate(questions)]
+    queue = [(own.due, place) for place, own in enumerate(questions)]
     heapq.heapify(queue)
     for _ in range(count):
         step: dict[int, list[int]] = {}
         done: list[int] = []
         room = size
         while room:
-            _, context = heapq.heappop(queue)
-            own, given = questions[context], step.setdefault(context, [])
+            _, place = heapq.heappop(queue)
+            own = questions[place]
+            given = step.setdefault(own.context, [])
             taken = own.take(min(room, most - len(given)), given)
             given += taken
             room -= len(taken)
-            if len(given) < min(most, own.count):
-                heapq.heappush(queue, (own.due, context))
+            # Who has nothing more to give waits for the next step: the context is full, or all its questions are in.
+            if taken and len(given) < most:
+                heapq.heappush(queue, (own.due, place))
             else:
-                done.append(context)
-        for context in done:
-            heapq.heappush(queue, (questions[context].due, context))
+                done.append(place)
+        for place in done:
+            heapq.heappush(queue, (questions[place].due, place))
         yield step
 
 

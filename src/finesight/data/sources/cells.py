@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from finesight.data.sources.faults import Faults
 from finesight.data.sources.json_rows import json_name
+
+
+def cell_of(content: Mapping[str, Any], column: str) -> Any:
+    """Return a row's cell, or None where it has none. `types.detailed` is the entry `detailed` of the column `types`,
+    unless a column has that very name.
+    """
+    if column in content:
+        return content[column]
+    outer, _, inner = column.partition(".")
+    entries = content.get(outer)
+    return entries.get(inner) if isinstance(entries, dict) else None
+
+
+def column_names(content: Mapping[str, Any]) -> set[str]:
+    """Return the names by which `cell_of` finds the cells of a row."""
+    inner = {f"{name}.{entry}" for name, cell in content.items() if isinstance(cell, dict) for entry in cell}
+    return {*content, *inner}
 
 
 def text_of(value: Any, what: str, where: str, faults: Faults) -> str | None:
@@ -17,14 +36,12 @@ def text_of(value: Any, what: str, where: str, faults: Faults) -> str | None:
     if is_nothing(value):
         faults.add(f"no {what}", where, hint="fill these cells, or take the rows out of the file")
         return None
-    if isinstance(value, list | dict):
-        faults.add(f"{what} is {json_name(value)}, not text", where)
-        return None
-    text = label_of(value)
-    if not _is_unicode(text):
-        faults.add(f"{what} is broken text (half a surrogate pair)", where)
-        return None
-    return text
+    return _plain_text(value, what, where, faults)
+
+
+def optional_text_of(value: Any, what: str, where: str, faults: Faults) -> str:
+    """Return a cell's text as `text_of` does, or "" where it holds nothing; what is no text is noted in `faults`."""
+    return "" if is_nothing(value) else _plain_text(value, what, where, faults) or ""
 
 
 def label_of(value: Any) -> str:
@@ -46,6 +63,17 @@ def answers_of(value: Any, where: str, faults: Faults) -> list[str]:
     return [text for text in texts if text is not None]
 
 
+def list_in(cell: str) -> list[Any] | None:
+    """Return the list that a table's cell holds as JSON, or None when it holds none."""
+    if not cell.lstrip().startswith("["):
+        return None
+    try:
+        listed = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    return listed if isinstance(listed, list) else None
+
+
 def names_of(value: Any, where: str, faults: Faults) -> list[str]:
     """Return the names of a row's images: none, one, or a list of them."""
     if is_nothing(value):
@@ -62,6 +90,17 @@ def is_nothing(value: Any) -> bool:
         or (isinstance(value, float) and math.isnan(value))
         or (isinstance(value, str) and not value.strip())
     )
+
+
+def _plain_text(value: Any, what: str, where: str, faults: Faults) -> str | None:
+    if isinstance(value, list | dict):
+        faults.add(f"{what} is {json_name(value)}, not text", where)
+        return None
+    text = label_of(value)
+    if not _is_unicode(text):
+        faults.add(f"{what} is broken text (half a surrogate pair)", where)
+        return None
+    return text
 
 
 def _is_unicode(text: str) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 from finesight.data.sources.faults import Faults, missing_file
 from finesight.errors import DataError
 
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+"""What files of rows in JSON are called; those that a recipe names are read whatever they are called."""
 _BLANK = " \t\r\n"
 
 
@@ -31,7 +33,7 @@ def read_rows(path: Path, data_root: Path, faults: Faults) -> Iterator[Row]:
     Rows that are not objects and text that is not JSON are noted in `faults`. Raises `DataError` when the file is
     missing, empty, or not UTF-8.
     """
-    text = _read_text(path, data_root)
+    text = read_text(path, data_root)
     start = _skip_blanks(text, 0)
     if start == len(text):
         raise DataError(f"{path}: the file is empty", hint="it should hold a list of rows, or a row a line")
@@ -45,6 +47,18 @@ def read_rows(path: Path, data_root: Path, faults: Faults) -> Iterator[Row]:
             faults.add(f"not an object but {json_name(value)}", where)
     if not count and not faults:
         raise DataError(f"{path}: the file holds no rows", hint="it should hold a list of rows, or a row a line")
+
+
+def read_text(path: Path, data_root: Path) -> str:
+    """Return a JSON file's text, without a byte order mark. Raises `DataError` when it is missing or not UTF-8."""
+    if not path.is_file():
+        raise missing_file("file", path, data_root)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 text (byte {error.start:,})", hint="JSON is UTF-8; convert the file, or give another"
+        ) from error
 
 
 def json_name(value: object) -> str:
@@ -62,17 +76,6 @@ def json_name(value: object) -> str:
             return "a list"
         case _:
             return "an object"
-
-
-def _read_text(path: Path, data_root: Path) -> str:
-    if not path.is_file():
-        raise missing_file("file", path, data_root)
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 text (byte {error.start:,})", hint="JSON is UTF-8; convert the file, or give another"
-        ) from error
 
 
 def _list_rows(text: str, start: int, faults: Faults) -> Iterator[tuple[int, str, Any]]:
@@ -96,6 +99,9 @@ def _list_rows(text: str, start: int, faults: Faults) -> Iterator[tuple[int, str
         faults.add("bad JSON", f"line {error.lineno:,}, column {error.colno:,}: {error.msg}")
     except RecursionError:
         faults.add("bad JSON", f"row {number:,}: nested too deeply")
+    except ValueError:
+        # Python reads no whole numbers of more than some thousand digits.
+        faults.add("bad JSON", f"row {number:,}: a number of too many digits")
 
 
 def _line_rows(text: str, faults: Faults) -> Iterator[tuple[int, str, Any]]:
@@ -115,6 +121,8 @@ def _line_rows(text: str, faults: Faults) -> Iterator[tuple[int, str, Any]]:
             faults.add("bad JSON", f"line {number:,}, column {error.colno:,}: {error.msg}")
         except RecursionError:
             faults.add("bad JSON", f"line {number:,}: nested too deeply")
+        except ValueError:
+            faults.add("bad JSON", f"line {number:,}: a number of too many digits")
 
 
 def _is_one_object(text: str) -> bool:
@@ -125,7 +133,7 @@ def _is_one_object(text: str) -> bool:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from finesight.data.groups import group_of
 from finesight.data.sources.cells import names_of, text_of
 from finesight.data.sources.faults import Faults, did_you_mean
-from finesight.data.sources.image_folder import find_images
+from finesight.data.sources.image_folder import IMAGE_SUFFIXES, find_images
 from finesight.data.sources.json_rows import Row, read_rows
-from finesight.recipe.data import LlavaJson
+from finesight.data.sources.names import id_prefix
+from finesight.recipe.sources import LlavaJson
 from finesight.schema import Example, ImageSource, Turn
 
 IMAGE_TAG = "<image>"
@@ -39,6 +41,8 @@ def read_llava_json(spec: LlavaJson, data_root: Path) -> list[Example]:
             f"no column `{_CONVERSATIONS}`; the columns are {', '.join(sorted(seen))}",
             hint=did_you_mean(_CONVERSATIONS, seen) or "rows of question and answer are read with kind: vqa_json",
         )
+    elif "image" not in seen:
+        _check_for_images(rows, faults)
     faults.raise_if_any()
 
     names = [names_of(row.content.get("image"), row.where, faults) for row in rows]
@@ -49,10 +53,19 @@ def read_llava_json(spec: LlavaJson, data_root: Path) -> list[Example]:
         shown = tuple(images[name] for name in row_names if name in images)
         turns = _read_turns(row, len(row_names), faults)
         if turns:
-            example_id = _unique_id(row, path.stem, taken)
+            example_id = _unique_id(row, id_prefix(spec), taken)
             examples.append(_conversation(example_id, shown, turns))
     faults.raise_if_any()
     return examples
+
+
+def _check_for_images(rows: Sequence[Row], faults: Faults) -> None:
+    # With images in a column of another name, all would be learned as conversations about nothing.
+    for column in dict.fromkeys(name for row in rows for name in row.content):
+        cells = [row.content.get(column) for row in rows]
+        names = [name for cell in cells for name in (cell if isinstance(cell, list) else [cell])]
+        if column != "id" and any(isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+            faults.add(f"no column `image`, but `{column}` names images", hint=f"call `{column}` `image` in the file")
 
 
 def _conversation(example_id: str, images: tuple[ImageSource, ...], turns: tuple[Turn, ...]) -> Example:

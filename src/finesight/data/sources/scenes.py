@@ -18,7 +18,7 @@ from finesight.data.scenes.russian import Russian
 from finesight.data.scenes.vector import scene_paths
 from finesight.data.scenes.world import Scene
 from finesight.errors import DataError
-from finesight.recipe.data import SceneLanguage, Scenes
+from finesight.recipe.sources import SceneLanguage, Scenes
 from finesight.schema import Example, Turn
 
 LANGUAGES: dict[SceneLanguage, Language] = {"en": English(), "ru": Russian()}

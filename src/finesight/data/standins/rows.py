@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finesight.data.sources.vqa_rows import mapped_columns
-from finesight.data.standins.pictures import COLOURS, draw_picture, picture_colour, picture_name
-from finesight.recipe.data import LlavaJson, VqaColumns, VqaJson, VqaParquet
+from finesight.data.standins.files import write_json, write_pictures, write_table
+from finesight.data.standins.parquet_files import (
+    file_of_split,
+    image_type,
+    stored_picture,
+    write_image_table,
+    write_parquet,
+)
+from finesight.data.standins.pictures import COLOURS, picture_colour, picture_name
+from finesight.recipe.sources import LlavaJson, VqaColumns, VqaCsv, VqaJson, VqaParquet
 
-_PARQUET_FILE = "0000.parquet"
 _PICTURES_A_GROUP = 2
 _WEIGHTIEST_LAST = ("answer_type", "question_type", "answers", "group", "id", "answer", "question", "image")
 """Where a recipe reads two things from one column, the column holds the weightier."""
@@ -58,9 +64,9 @@ def write_llava_json(spec: LlavaJson, folder: Path, numbers: Sequence[int], *, p
             if pictures:
                 row["image"] = picture_name(number)
             rows.append({**row, "conversations": list(_conversation(asked, pictures=pictures))})
-    _write_json(folder / spec.file, rows)
+    write_json(folder / spec.file, rows)
     if pictures:
-        _write_pictures(folder / spec.images, numbers)
+        write_pictures(folder / spec.images, numbers)
     return len(rows)
 
 
@@ -69,40 +75,62 @@ def write_vqa_json(spec: VqaJson, folder: Path, numbers: Sequence[int], *, pictu
 
     Paths of `spec` start from `folder`. Without `pictures` the rows show none.
     """
-    images = {number: picture_name(number) if pictures else None for number in numbers}
-    rows = [cells for number in numbers for cells in _cells(number, spec.columns, images[number])]
-    _write_json(folder / spec.file, rows)
-    if pictures:
-        _write_pictures(folder / spec.images, numbers)
+    rows = _rows_beside_pictures(spec, folder, numbers, pictures=pictures)
+    write_json(folder / spec.file, rows)
     return len(rows)
 
 
-def write_vqa_parquet(spec: VqaParquet, folder: Path, numbers: Sequence[int], *, pictures: bool, one_file: bool) -> int:
+def write_vqa_csv(spec: VqaCsv, folder: Path, numbers: Sequence[int], *, pictures: bool) -> int:
+    """Write what `write_vqa_json` does, as a table."""
+    rows = _rows_beside_pictures(spec, folder, numbers, pictures=pictures)
+    write_table(folder / spec.file, rows)
+    return len(rows)
+
+
+def write_vqa_parquet(spec: VqaParquet, folder: Path, numbers: Sequence[int], *, pictures: bool) -> int:
     """Write questions about each picture, the picture's bytes beside them, and return how many rows that are.
 
-    `spec.dataset` starts from `folder`: a file when it is `one_file`, else a folder with one folder a split. Without
-    `pictures` the rows show none.
+    `spec.dataset` starts from `folder`: a file where it is called one, else a folder with one folder a split, below
+    that of the configuration where there is one. With an `image_table` the bytes lie there, and the rows hold the
+    pictures' names. Without `pictures` the rows show none.
     """
     import pyarrow
-    from pyarrow import parquet
 
-    stored = {
-        number: {"bytes": draw_picture(number), "path": picture_name(number)} if pictures else None
-        for number in numbers
-    }
-    rows = [cells for number in numbers for cells in _cells(number, spec.columns, stored[number])]
-    image_type = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    joined = spec.image_table is not None
+    shown_type = pyarrow.string() if joined else image_type()
+    show = picture_name if joined else stored_picture
+    rows = [
+        cells for number in numbers for cells in vqa_cells(number, spec.columns, show(number) if pictures else None)
+    ]
     columns = {
-        name: pyarrow.array([row[name] for row in rows], image_type if name == spec.columns.image else None)
+        name: pyarrow.array([row[name] for row in rows], shown_type if name == spec.columns.image else None)
         for name in rows[0]
     }
-    file = folder / spec.dataset if one_file else folder / spec.dataset / spec.split / _PARQUET_FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.table(columns), file)
+    file = file_of_split(folder / spec.dataset, spec.config, spec.split)
+    write_parquet(file, columns)
+    if spec.image_table is not None:
+        images = spec.image_table
+        beside = file_of_split(folder / (images.dataset or spec.dataset), images.config, images.split or spec.split)
+        # One file has no room for two tables; that is the recipe's own fault, and its reader says so.
+        if beside != file and file not in beside.parents:
+            write_image_table(beside, images.id, images.image, numbers)
     return len(rows)
 
 
-def _cells(number: int, columns: VqaColumns, image: Any) -> Iterator[dict[str, Any]]:
+def _rows_beside_pictures(
+    spec: VqaJson | VqaCsv, folder: Path, numbers: Sequence[int], *, pictures: bool
+) -> list[dict[str, Any]]:
+    """Return rows about the pictures, and write the pictures into the folder that the rows' names start from."""
+    if pictures:
+        write_pictures(folder / spec.images, numbers)
+    return [
+        cells
+        for number in numbers
+        for cells in vqa_cells(number, spec.columns, picture_name(number) if pictures else None)
+    ]
+
+
+def vqa_cells(number: int, columns: VqaColumns, image: Any) -> Iterator[dict[str, Any]]:
     """Yield the rows about a picture: two, or one where the picture's own name has to be the row's."""
     asked_about = questions_about(number)
     for place, asked in enumerate(asked_about[:1] if columns.id == columns.image else asked_about, start=1):
@@ -125,16 +153,3 @@ def _conversation(asked: Sequence[Asked], *, pictures: bool) -> Iterator[dict[st
         tag = "<image>\n" if pictures and place == 0 else ""
         yield {"from": "human", "value": tag + exchange.question}
         yield {"from": "gpt", "value": exchange.answer}
-
-
-def _write_json(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    as_lines = file.suffix == ".jsonl"
-    text = "".join(f"{json.dumps(row)}\n" for row in rows) if as_lines else json.dumps(rows, indent=1)
-    file.write_text(text, encoding="utf-8")
-
-
-def _write_pictures(folder: Path, numbers: Sequence[int]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (folder / picture_name(number)).write_bytes(draw_picture(number))

@@ -9,17 +9,34 @@ from pathlib import Path
 from typing import assert_never
 
 from finesight.data.claims import Origin, origin_of
-from finesight.data.sources.read import source_name
+from finesight.data.sources.names import source_name
+from finesight.data.standins.captions import write_coco_captions, write_svg_captions
+from finesight.data.standins.choices import write_multiple_choice
+from finesight.data.standins.functions import write_python
 from finesight.data.standins.places import Places
-from finesight.data.standins.rows import write_llava_json, write_vqa_json, write_vqa_parquet
-from finesight.recipe.data import AnySource, Data, LlavaJson, Scenes, VqaJson, VqaParquet
+from finesight.data.standins.rows import write_llava_json, write_vqa_csv, write_vqa_json, write_vqa_parquet
+from finesight.recipe.data import Data
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Recipe
+from finesight.recipe.sources import (
+    AnySource,
+    CocoCaptions,
+    LlavaJson,
+    MultipleChoice,
+    PythonSource,
+    Scenes,
+    SvgCaptions,
+    VqaCsv,
+    VqaJson,
+    VqaParquet,
+)
 
 PICTURES_A_USE = 24
 """Enough for a train, a validation and a test set of several groups each, or for a task."""
 MOST_SAMPLES = 16
 """Examples that a task is measured on, or that a source with `max_samples` gives."""
+ReadSource = LlavaJson | VqaJson | VqaCsv | VqaParquet | MultipleChoice | CocoCaptions | SvgCaptions | PythonSource
+"""Every source but the scenes, which need no files."""
 LEAST_LENGTH_TOKENS = 512
 """Stand-in rows are as long as they are: that is no fault of the recipe's max_length."""
 
@@ -90,33 +107,47 @@ class _Writer:
             return f"data: {spec.name or source_name(spec)}: {self._scenes(spec)} of {spec.scenes:,} generated pictures"
         numbers = self._numbers(PICTURES_A_USE * self._uses[origin_of(spec, self._data_root)])
         rows = self._write(spec, numbers)
-        about = f"about {len(numbers)} drawn pictures" if self._pictures else "without pictures"
+        about = (
+            f"about {len(numbers)} drawn pictures"
+            if self._pictures or isinstance(spec, CocoCaptions)
+            else "without pictures"
+        )
         return f"data: {source_name(spec)}: {rows} stand-in rows {about}, read as the recipe says"
 
-    def _write(self, spec: LlavaJson | VqaJson | VqaParquet, numbers: Sequence[int]) -> int:
-        update, pictures = self._placed(spec), self._pictures
-        match spec:
+    def _write(self, spec: ReadSource, numbers: Sequence[int]) -> int:
+        placed, folder, pictures = spec.model_copy(update=self._placed(spec)), self._folder, self._pictures
+        match placed:
             case LlavaJson():
-                return write_llava_json(spec.model_copy(update=update), self._folder, numbers, pictures=pictures)
+                return write_llava_json(placed, folder, numbers, pictures=pictures)
             case VqaJson():
-                return write_vqa_json(spec.model_copy(update=update), self._folder, numbers, pictures=pictures)
+                return write_vqa_json(placed, folder, numbers, pictures=pictures)
+            case VqaCsv():
+                return write_vqa_csv(placed, folder, numbers, pictures=pictures)
             case VqaParquet():
-                one_file = spec.dataset.endswith(".parquet") or (self._data_root / spec.dataset).is_file()
-                placed = spec.model_copy(update=update)
-                return write_vqa_parquet(placed, self._folder, numbers, pictures=pictures, one_file=one_file)
+                return write_vqa_parquet(placed, folder, numbers, pictures=pictures)
+            case MultipleChoice():
+                return write_multiple_choice(placed, folder, numbers, pictures=pictures)
+            case CocoCaptions():
+                return write_coco_captions(placed, folder, numbers)
+            case SvgCaptions():
+                return write_svg_captions(placed, folder, numbers)
+            case PythonSource():
+                return write_python(placed, folder, numbers, pictures=pictures)
             case _:
-                assert_never(spec)
+                assert_never(placed)
 
     def _placed(self, spec: AnySource) -> dict[str, object]:
-        match spec:
-            case LlavaJson() | VqaJson():
-                return {"file": self._places.of(spec.file), "images": self._places.of(spec.images)}
-            case VqaParquet():
-                return {"dataset": self._places.of(spec.dataset)}
-            case Scenes():
-                return {"scenes": self._scenes(spec)}
-            case _:
-                assert_never(spec)
+        if isinstance(spec, Scenes):
+            return {"scenes": self._scenes(spec)}
+        placed: dict[str, object] = {field: self._places.of(getattr(spec, field)) for field in spec.path_fields}
+        if isinstance(spec, VqaParquet) and spec.image_table and spec.image_table.dataset:
+            images = {"dataset": self._places.of(spec.image_table.dataset)}
+            placed["image_table"] = spec.image_table.model_copy(update=images)
+        if isinstance(spec, SvgCaptions):
+            placed["names"] = tuple(
+                entry.model_copy(update={"files": tuple(map(self._places.of, entry.files))}) for entry in spec.names
+            )
+        return placed
 
     def _scenes(self, spec: Scenes) -> int:
         return min(spec.scenes, PICTURES_A_USE * self._uses[origin_of(spec, self._data_root)])

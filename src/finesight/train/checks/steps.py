@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -10,7 +11,7 @@ from finesight.models.encoded import Encoded
 from finesight.recipe.recipe import Stage
 from finesight.recipe.train import Train
 from finesight.train.checks.check import Check
-from finesight.train.step_plan import plan_steps
+from finesight.train.step_plan import Step, plan_steps
 
 
 def check_steps(stage: Stage, learned: Sequence[Encoded], seed: int) -> Check:
@@ -22,8 +23,15 @@ def check_steps(stage: Stage, learned: Sequence[Encoded], seed: int) -> Check:
         f"steps of {stage.name}",
         "pass",
         f"{len(steps):,} steps of exactly {stage.train.global_batch_size} examples, "
-        f"about {contexts:.1f} contexts in each",
+        f"about {contexts:.1f} contexts in each; {_mixture(learned, steps)}",
     )
+
+
+def _mixture(learned: Sequence[Encoded], steps: Sequence[Step]) -> str:
+    """Return how often the plan takes the examples of each source, counted in the plan itself."""
+    there = Counter(branch.example.source for context in learned for branch in context.branches)
+    taken = Counter(branch.example.source for step in steps for context in step for branch in context.branches)
+    return ", ".join(f"{taken[name]:,} of {name} ({taken[name] / there[name]:.1f} × each)" for name in there)
 
 
 def check_watched(stage: Stage, watched: Sequence[Encoded]) -> Check:
