@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import difflib
 import re
 import sys
@@ -120,6 +121,8 @@ def show_default(field: FieldInfo) -> Any:
         return value.model_dump(mode="json", exclude_defaults=False, by_alias=True)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     return list(value) if isinstance(value, tuple) else value
 
 

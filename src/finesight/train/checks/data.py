@@ -15,6 +15,8 @@ from finesight.train.checks.pictures import check_contexts, check_shown
 from finesight.train.checks.uses import check_uses
 
 _NAMED = 3
+_FEW_GROUPS = 10
+"""Below this, a bootstrap over groups has hardly anything to draw from."""
 _REMEDY = (
     "split by image (data.split instead of a test source), or set data.allow_leakage: true, which the report then says "
     "in its headline"
@@ -31,11 +33,25 @@ def check_data(recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]]) -
     counted = ", ".join(f"{len(examples):,} {name}" for name, examples in sizes.items())
     tasks = ", ".join(map(_task_in_words, sets.tasks))
     yield Check("sets", "pass", f"examples: {counted}; tasks: {tasks}")
+    yield from _check_sizes(sets)
     yield from check_contexts(sets)
     yield from check_shown(recipe, sets)
     yield check_uses(sets)
     yield _check_reported(recipe)
     yield from _check_leaks(recipe.data, leaks)
+
+
+def _check_sizes(sets: Sets) -> Iterator[Check]:
+    for task in sets.tasks:
+        groups = len({example.group for example in task.examples})
+        if groups < _FEW_GROUPS:
+            yield Check(
+                "sizes",
+                "warning",
+                f"{task.name} is measured on {groups} {'group' if groups == 1 else 'groups'} (images, drawings, "
+                "documents): its interval will be wide, and says little",
+                hint="give it more data, or raise data.split where it is drawn from one of the run's own sets",
+            )
 
 
 def _check_reported(recipe: Recipe) -> Check:
