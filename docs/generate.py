@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import difflib
+import json
 import re
 import sys
 import types
