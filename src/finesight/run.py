@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,15 +113,16 @@ def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int,
     return run
 
 
-def check_recipe(recipe: Recipe, data_root: Path) -> list[Check]:
-    """Return everything that is looked at before a run. The model is not loaded when the data already fail."""
+def check_recipe(recipe: Recipe, data_root: Path) -> Iterator[Check]:
+    """Yield everything that is looked at before a run, as it is found. Where the data fail, no model is loaded."""
     sets, _, checks = read_sets(recipe, data_root)
+    yield from checks
     if any(check.status == "failure" for check in checks):
-        return checks
+        return
     loaded = open_model(recipe, data_root, sets)
     tokens = tokenize(loaded.formatter, sets, leave_out_too_long(recipe))
-    checks += check_tokens(loaded, recipe, tokens)
-    return [*checks, *map(check_parameters, count_parameters(recipe, data_root)["stages"])]
+    yield from check_tokens(loaded, recipe, tokens)
+    yield from map(check_parameters, count_parameters(recipe, data_root)["stages"])
 
 
 def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:

@@ -261,3 +261,12 @@ def test_resume_refuses_what_it_would_ignore(finesight: Finesight, tmp_path: Pat
     ended = finesight("run", *ignored, "--resume", tmp_path)
     assert ended.code == 2
     assert "--resume goes on with a run as it was begun" in ended.stderr
+
+
+def test_what_the_data_are_like_is_told_although_the_model_is_nowhere(
+    finesight: Finesight, write_recipe: WriteRecipe
+) -> None:
+    ended = finesight("check", write_recipe(model={"kind": "llava", "name_or_path": "./nowhere"}))
+    assert ended.code == 2
+    assert "ok      sets: examples: " in ended.stdout
+    assert "nowhere" in ended.stderr

@@ -155,14 +155,16 @@ def check(
 
     from finesight.run import check_recipe
 
-    checks = check_recipe(opened, root)
+    checks = []
+    for done in check_recipe(opened, root):
+        checks.append(done)
+        # At once: what the data are like is worth knowing when the model then cannot be loaded.
+        if not json:
+            print(f"{_MARKS[done.status]:8}{done.name}: {done.message}", flush=True)
+            if done.hint:
+                print(f"{'':8}hint: {done.hint}", flush=True)
     if json:
         print_json([asdict(done) for done in checks])
-    else:
-        for done in checks:
-            print(f"{_MARKS[done.status]:8}{done.name}: {done.message}")
-            if done.hint:
-                print(f"{'':8}hint: {done.hint}")
     if any(done.status == "failure" for done in checks):
         raise typer.Exit(1)
 
