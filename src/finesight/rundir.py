@@ -14,6 +14,7 @@ from finesight.errors import UserError
 from finesight.recipe.reading import dump_recipe, read_recipe
 from finesight.recipe.recipe import Recipe
 from finesight.schema import Record
+from finesight.whole_files import written_whole
 
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
@@ -25,16 +26,10 @@ MEASURED = "model"
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: a reader never sees half of it, a full disk leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with _naming(path), partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, _naming(path), partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

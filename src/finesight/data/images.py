@@ -21,6 +21,7 @@ from finesight.data.image_cache import hash_files, known_to_decode, remember_dec
 from finesight.errors import DataError
 from finesight.runtime import follow
 from finesight.schema import ImageSource
+from finesight.whole_files import written_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -130,15 +131,10 @@ def write_thumbnail(image: ImageSource, folder: Path) -> str:
     name = thumbnail_name(image)
     target = folder / name
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         small = image.open()
         small.thumbnail((THUMBNAIL_SIDE_PIXELS, THUMBNAIL_SIDE_PIXELS))
-        partial = folder / f"{name}.{os.getpid()}.partial"
-        try:
+        with written_whole(target) as partial:
             small.save(partial, format="JPEG", quality=85)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
     return name
 
 

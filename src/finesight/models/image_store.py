@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.runtime import follow, say
 from finesight.schema import ImageSource
+from finesight.whole_files import written_whole
 
 KeptKind = Literal["pixels", "features"]
 """`pixels`: decoded, resized, normalised. `features`: what the vision encoder hands to the projector."""
@@ -48,15 +48,11 @@ class ImageStore:
     def keep(self, image: ImageSource, tensor: torch.Tensor) -> None:
         """Write an image's tensor, whole or not at all. Raises `WriteError` when it cannot be written."""
         file = self._file(image)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
         try:
-            save_file({_TENSOR: tensor.contiguous()}, unfinished)
-            unfinished.replace(file)
+            with written_whole(file) as partial:
+                save_file({_TENSOR: tensor.contiguous()}, partial)
         except SafetensorError as error:
             raise WriteError(f"{file}: cannot be written ({error})", hint="is the disk full?") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _file(self, image: ImageSource) -> Path:
         content = image.content_hash()

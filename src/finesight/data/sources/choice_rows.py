@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
 from finesight.data.groups import group_of
-from finesight.data.sources.cells import cell_of, is_nothing, optional_text_of, text_of
+from finesight.data.sources.cells import cell_of, is_nothing, list_in, optional_text_of, text_of
 from finesight.data.sources.faults import Faults
 from finesight.data.sources.json_rows import Row
 from finesight.recipe.sources import ChoiceColumns
@@ -159,14 +158,13 @@ def _list_in(cell: Any) -> list[Any] | None:
     """Return the list that a cell is, or that its text is: as JSON writes it, or Python, which MMMU's tables do."""
     if not isinstance(cell, str):
         return cell if isinstance(cell, list) else None
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            listed = parse(cell)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(listed, list | tuple):
-            return list(listed)
-    return None
+    if (listed := list_in(cell)) is not None:
+        return listed
+    try:
+        written = ast.literal_eval(cell)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return list(written) if isinstance(written, list | tuple) else None
 
 
 def _cell(row: Row, column: str) -> Any:

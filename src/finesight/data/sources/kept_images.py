@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from finesight.cache import cache_folder
 from finesight.data.images import FileImage, hash_bytes, upright_rgb
 from finesight.errors import WriteError
+from finesight.whole_files import written_whole
 
 
 def keep_bytes(stored: bytes, name: str) -> FileImage:
@@ -40,14 +40,9 @@ def _keep(stored: bytes, content_hash: str, name: str) -> FileImage:
 
 
 def _write(stored: bytes, path: Path) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with written_whole(path) as partial:
             partial.write_bytes(stored)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(
             f"{path.parent}: a picture cannot be kept here ({error.strerror})",
