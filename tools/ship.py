@@ -19,6 +19,7 @@ from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.models.shipped import shipped_folder, shipped_name
 from finesight.opening import load_best, open_untuned, save_tokenizer
+from finesight.recipe.model import AssembledModel
 from finesight.recipe.recipe import Recipe
 from finesight.run import measure_only
 from finesight.rundir import RunDir
@@ -93,10 +94,20 @@ def describe(run: RunDir) -> dict[str, Any]:
         })  # fmt: skip
     return {
         "recipe": run.recipe.name,
+        **describe_vision(run),
         "parameters": run.load("parameters"),
         "environment": {name: environment[name] for name in KEPT_OF_ENVIRONMENT},
         "stages": stages,
     }
+
+
+def describe_vision(run: RunDir) -> dict[str, Any]:
+    """Return how the vision encoder learned to see before the run, where tools/pretrain_vision.py taught it."""
+    model = run.recipe.model
+    if not isinstance(model, AssembledModel) or model.vision.name_or_path is None:
+        return {}
+    record = run.data_root / model.vision.name_or_path / "pretraining.json"
+    return {"vision": json.loads(record.read_text("utf-8"))}
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:

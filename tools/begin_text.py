@@ -1,0 +1,78 @@
+"""Write the model that the text starter begins as: a tokenizer, and random weights with numbers on a line.
+
+python tools/begin_text.py runs/text-starter-begin       # recipes/text-starter/pretrain.yaml reads it
+
+The tokenizer has a token for every number that the SVG text of scenes often has. Begun as random numbers they have
+nothing in common, not even 97 and 98, and sizes, which are differences of numbers, are learned very late. So a wave of
+each of several lengths along the numbers is added to them: what is near begins near. Shapes and colours do not need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from finesight.data.scenes.vector import CANVAS
+from finesight.data.sources.scenes import read_scenes
+from finesight.models.tokenizers import learn_tokenizer
+from finesight.opening import save_tokenizer, training_texts
+from finesight.recipe.sources import Scenes
+
+CONFIG = LlamaConfig(
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=5,
+    num_attention_heads=6,
+    num_key_value_heads=6,
+    vocab_size=1024,
+    max_position_embeddings=2048,
+    initializer_range=0.06,
+    tie_word_embeddings=True,
+)
+SPOKEN = Scenes(
+    kind="scenes",
+    context="svg",
+    languages=("en", "ru"),
+    scenes=10_000,
+    first_scene=4_000_000,
+    questions_per_scene=8,
+    captions_per_scene=1,
+)
+SEED = 42
+WAVES = 8
+WAVE_HEIGHT = 0.5
+"""Beside the embeddings' standard deviation of 0.06."""
+
+
+def main() -> None:
+    """Write the model into the folder that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder
+    tokenizer = learn_tokenizer(training_texts(read_scenes(SPOKEN)), CONFIG.vocab_size, ())
+    torch.manual_seed(SEED)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(CONFIG, name, getattr(tokenizer, name))
+    model = LlamaForCausalLM(CONFIG)
+    put_numbers_on_a_line(model, tokenizer)
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def put_numbers_on_a_line(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Add waves of lengths from twice the canvas down, halved each time, to the embeddings of whole numbers."""
+    vocabulary = tokenizer.get_vocab()
+    numbers = [number for number in range(CANVAS + 1) if str(number) in vocabulary]
+    turns = torch.tensor([[number / (2 * CANVAS) * 2**wave for wave in range(WAVES)] for number in numbers])
+    angles = 2 * torch.pi * turns
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1) * WAVE_HEIGHT
+    with torch.no_grad():
+        for number, row in zip(numbers, waves, strict=True):
+            model.get_input_embeddings().weight[vocabulary[str(number)], : 2 * WAVES] += row
+
+
+if __name__ == "__main__":
+    main()
