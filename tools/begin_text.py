@@ -2,7 +2,7 @@
 
 python tools/begin_text.py runs/text-starter-begin       # recipes/text-starter/pretrain.yaml reads it
 
-The tokenizer has a token for every number that the SVG text of scenes often has. Begun as random numbers they have
+The tokenizer is learned from captions, and has a token for nearly every number of the canvas. Begun as random numbers they have
 nothing in common, not even 97 and 98, and sizes, which are differences of numbers, are learned very late. So a wave of
 each of several lengths along the numbers is added to them: what is near begins near. Shapes and colours do not need it.
 """
@@ -38,7 +38,7 @@ SPOKEN = Scenes(
     languages=("en", "ru"),
     scenes=10_000,
     first_scene=4_000_000,
-    questions_per_scene=8,
+    questions_per_scene=0,
     captions_per_scene=1,
 )
 SEED = 42
