@@ -2,9 +2,9 @@
 
 python tools/begin_text.py runs/text-starter-begin       # recipes/text-starter/pretrain.yaml reads it
 
-The tokenizer is learned from captions, and has a token for nearly every number of the canvas. Begun as random numbers they have
-nothing in common, not even 97 and 98, and sizes, which are differences of numbers, are learned very late. So a wave of
-each of several lengths along the numbers is added to them: what is near begins near. Shapes and colours do not need it.
+The tokenizer is learned from captions, and has a token for nearly every number of the canvas. Begun as random numbers
+they have nothing in common, not even 97 and 98, and sizes, which are differences of numbers, are learned very late. So
+a wave of each of several lengths along the numbers is added to them: what is near begins near.
 """
 
 from __future__ import annotations
