@@ -2,8 +2,9 @@
 
 python tools/pretrain_vision.py runs/starter-vision      # the same command again goes on where it stopped
 
-A linear layer names, for every patch, the object that covers the patch's middle: its shape, colour and size, and
-whether the object's own middle lies in the patch. A caption gives a picture some dozen words to learn from, and the
+A linear layer names, for every patch, the object that covers the patch's middle: its shape, colour and size, whether
+the object's own middle lies in the patch, and the patch's own row and column: an encoder that is never asked where
+forgets it, and the language model then cannot tell left from right. A caption gives a picture some dozen words to learn from, and the
 language model has to learn what they mean at the same time; this gives a hundred labels, and leads straight to them.
 The layer is thrown away, the encoder is written as any CLIP vision encoder: recipes/starter/pretrain.yaml reads it.
 """
@@ -40,10 +41,10 @@ CONFIG = CLIPVisionConfig(
 )
 PATCHES = CONFIG.image_size // CONFIG.patch_size
 """Along one side of a picture."""
-ANSWERS = (len(SHAPES), len(COLOURS), len(SIZES), 2)
-QUESTIONS = ("shape", "colour", "size", "middle")
-WEIGHTS = (1.0, 1.0, 1.0, 5.0)
-"""Of each question in the loss. The last is asked of all patches, of which very few are middles."""
+QUESTIONS = ("shape", "colour", "size", "middle", "row", "column")
+ANSWERS = (len(SHAPES), len(COLOURS), len(SIZES), 2, PATCHES, PATCHES)
+WEIGHTS = (1.0, 1.0, 1.0, 5.0, 0.5, 0.5)
+"""Of each question in the loss. Very few patches are middles."""
 FIRST_SCENE = 8_000_000
 """Of scenes that no recipe asks about."""
 SEED = 42
@@ -150,7 +151,7 @@ def make_optimizer(taught: nn.Module, steps: int) -> tuple[MuonWithAdamW, torch.
 def name_patches(
     encoder: CLIPVisionModel, names: nn.Linear, pixels: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Return the loss of each question: float[4]."""
+    """Return the loss of each question: float[6]."""
     features = encoder(pixel_values=pixels).last_hidden_state[:, 1:]  # without the class token
     scores = names(features).split(ANSWERS, dim=-1)
     return torch.stack([
@@ -160,11 +161,12 @@ def name_patches(
 
 
 def label_patches(scene: Scene) -> torch.Tensor:
-    """Return int[4, patches]: what each patch shows, -100 where it shows no object; whether it holds a middle."""
+    """Return int[6, patches]: the answer to each question for each patch, -100 where it shows no object to ask about."""
     middles = (np.arange(PATCHES) + 0.5) / PATCHES
     x, y = np.meshgrid(middles, middles)
     labels = np.full((len(QUESTIONS), PATCHES, PATCHES), IGNORED)
-    labels[-1] = 0
+    labels[3] = 0
+    labels[4], labels[5] = np.indices((PATCHES, PATCHES))
     nearest = np.ones((PATCHES, PATCHES))
     for thing in scene.things:
         distance = np.hypot(x - thing.x, y - thing.y) / thing.radius
@@ -173,7 +175,7 @@ def label_patches(scene: Scene) -> torch.Tensor:
         named = (SHAPES.index(thing.shape), COLOURS.index(thing.colour), SIZES.index(thing.size))
         for place, answer in enumerate(named):
             labels[place][covered] = answer
-        labels[-1, int(thing.y * PATCHES), int(thing.x * PATCHES)] = 1
+        labels[3, int(thing.y * PATCHES), int(thing.x * PATCHES)] = 1
     return torch.from_numpy(labels).flatten(1)
 
 
