@@ -4,9 +4,10 @@ python tools/pretrain_vision.py runs/starter-vision      # the same command agai
 
 A linear layer names, for every patch, the object that covers the patch's middle: its shape, colour and size, whether
 the object's own middle lies in the patch, and the patch's own row and column: an encoder that is never asked where
-forgets it, and the language model then cannot tell left from right. A caption gives a picture some dozen words to learn from, and the
-language model has to learn what they mean at the same time; this gives a hundred labels, and leads straight to them.
-The layer is thrown away, the encoder is written as any CLIP vision encoder: recipes/starter/pretrain.yaml reads it.
+forgets it, and the language model then cannot tell left from right. A caption gives a picture some dozen words to
+learn from, and the language model has to learn what they mean at the same time; this gives a hundred labels, and leads
+straight to them. The layer is thrown away, the encoder is written as any CLIP vision encoder:
+recipes/starter/pretrain.yaml reads it.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def name_patches(
 
 
 def label_patches(scene: Scene) -> torch.Tensor:
-    """Return int[6, patches]: the answer to each question for each patch, -100 where it shows no object to ask about."""
+    """Return int[6, patches]: each question's answer for each patch, -100 where there is no object to ask about."""
     middles = (np.arange(PATCHES) + 0.5) / PATCHES
     x, y = np.meshgrid(middles, middles)
     labels = np.full((len(QUESTIONS), PATCHES, PATCHES), IGNORED)
