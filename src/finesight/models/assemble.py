@@ -44,16 +44,13 @@ def load_assembled(
         )
     config = assembled_config(spec, data_root)
     tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
-    image_token_id = ensure_special_tokens(tokenizer)
     torch.manual_seed(seed)
     model = _graft(spec, config, data_root)
-    if spec.image_size is not None:
-        resize_positions(model.model.vision_tower, spec.image_size)
-    _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
+    formatter = _fit(spec, model, tokenizer, data_root)
     cast_weights(model, dtype)
     return Loaded(
         model,
-        _make_formatter(spec, model, tokenizer, data_root),
+        formatter,
         LLAVA_PARTS,
         LLAVA_TRAITS,
         meta_twin=lambda: meta_llava(model.config),
@@ -64,17 +61,17 @@ def load_assembled(
 def assembled_formatter(spec: AssembledModel, *, data_root: Path, texts: Texts) -> ImageFormatter:
     """Return how the assembled model is spoken to, without its weights."""
     model = meta_llava(assembled_config(spec, data_root))
-    tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=None)
-    image_token_id = ensure_special_tokens(tokenizer)
-    if spec.image_size is not None:
-        resize_positions(model.model.vision_tower, spec.image_size)
-    _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
-    return _make_formatter(spec, model, tokenizer, data_root)
+    return _fit(spec, model, _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=None), data_root)
 
 
-def _make_formatter(
+def _fit(
     spec: AssembledModel, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, data_root: Path
 ) -> ImageFormatter:
+    """Fit the model to the recipe's image size and to the tokenizer, and return how it is spoken to."""
+    if spec.image_size is not None:
+        resize_positions(model.model.vision_tower, spec.image_size)
+    image_token_id = ensure_special_tokens(tokenizer)
+    _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
     location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
     return make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
 
