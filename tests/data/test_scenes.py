@@ -261,3 +261,15 @@ def test_the_house_world_has_no_captions() -> None:
 def test_a_source_without_questions_is_refused() -> None:
     with pytest.raises(DataError, match="no questions at all"):
         read_scenes(Scenes(kind="scenes", questions_per_scene=0))
+
+
+def test_only_the_types_that_are_asked_for_are_asked() -> None:
+    chosen = read_scenes(Scenes(kind="scenes", scenes=30, question_types=["relation", "count"], questions_per_scene=40))
+    asked = read_scenes(Scenes(kind="scenes", scenes=30, questions_per_scene=100))
+    kept = [example for example in asked if example.question_type in ("relation", "count")]
+    assert {(e.group, e.question) for e in chosen} == {(e.group, e.question) for e in kept}
+
+
+def test_the_house_world_has_no_general_types() -> None:
+    with pytest.raises(ValidationError, match="general world's"):
+        Scenes(kind="scenes", world="house", question_types=["relation"])

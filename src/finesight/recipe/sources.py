@@ -311,6 +311,10 @@ class PythonSource(Source):
     """Which entry of a dictionary holds what."""
 
 
+GeneralType = Literal["exist", "count", "colour", "shape", "size", "relation", "comparison", "choice"]
+"""What a question of the general world asks about."""
+
+
 class Scenes(Source):
     """Generated pictures of coloured shapes, with questions whose answers are known."""
 
@@ -326,6 +330,8 @@ class Scenes(Source):
     """How many pictures."""
     questions_per_scene: int = Field(default=6, ge=0)
     """How many questions about each, at most: a picture of one object has fewer. The types take turns."""
+    question_types: tuple[GeneralType, ...] = ()
+    """Only these types of the general world's questions, as `[relation]`. Default: all."""
     captions_per_scene: int = Field(default=0, ge=0, le=1)
     """1: ask for a caption too."""
     dialogues_per_scene: int = Field(default=0, ge=0)
@@ -347,8 +353,11 @@ class Scenes(Source):
     def _house_asks_about_pictures(self) -> Scenes:
         if self.world == "house" and self.context == "svg":
             raise ValueError("the house world is about rims and sheets, which the SVG text does not hold")
-        if self.world == "house" and (self.captions_per_scene or self.dialogues_per_scene):
-            raise ValueError("the house world has questions only; captions and dialogues are the general world's")
+        if self.world == "house" and (self.captions_per_scene or self.dialogues_per_scene or self.question_types):
+            raise ValueError(
+                "the house world has questions only, of all its types; captions, dialogues and question_types are the "
+                "general world's"
+            )
         return self
 
 

@@ -42,6 +42,8 @@ def _chosen(spec: Scenes) -> Iterator[Scene]:
 def _asked_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Question]:
     """Yield what a source says about a scene in one language."""
     world = general_questions(scene, language) if spec.world == "general" else house_questions(scene, language)
+    if spec.question_types:
+        world = {name: questions for name, questions in world.items() if name in spec.question_types}
     yield from take_turns(world, spec.questions_per_scene, Random(f"turns {scene.number}"))
     if spec.captions_per_scene:
         yield caption_question(scene, language)
