@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.models.load import load_model
@@ -64,6 +64,9 @@ def write_model(run: RunDir, folder: Path) -> None:
     load_best(loaded, run)
     assert isinstance(loaded.model, PreTrainedModel), "only models that were tuned in full can be shipped"
     folder.mkdir(parents=True)
+    for part in (loaded.model.config, *vars(loaded.model.config).values()):
+        if isinstance(part, PreTrainedConfig):
+            part.name_or_path = ""  # where it lay on this machine
     loaded.model.to(torch.float16).save_pretrained(folder)
     save_tokenizer(loaded.formatter.tokenizer, folder)
     loaded.formatter.save_image_processor(folder)
