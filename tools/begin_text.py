@@ -21,17 +21,7 @@ from finesight.models.tokenizers import learn_tokenizer
 from finesight.opening import save_tokenizer, training_texts
 from finesight.recipe.sources import Scenes
 
-CONFIG = LlamaConfig(
-    hidden_size=192,
-    intermediate_size=512,
-    num_hidden_layers=5,
-    num_attention_heads=6,
-    num_key_value_heads=6,
-    vocab_size=1024,
-    max_position_embeddings=2048,
-    initializer_range=0.06,
-    tie_word_embeddings=True,
-)
+VOCABULARY = 1024
 SPOKEN = Scenes(
     kind="scenes",
     context="svg",
@@ -52,14 +42,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
-    tokenizer = learn_tokenizer(training_texts(read_scenes(SPOKEN)), CONFIG.vocab_size, ())
+    tokenizer = learn_tokenizer(training_texts(read_scenes(SPOKEN)), VOCABULARY, ())
     torch.manual_seed(SEED)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(CONFIG, name, getattr(tokenizer, name))
-    model = LlamaForCausalLM(CONFIG)
+    model = LlamaForCausalLM(make_config(tokenizer))
     put_numbers_on_a_line(model, tokenizer)
     model.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
+
+
+def make_config(tokenizer: PreTrainedTokenizerBase) -> LlamaConfig:
+    """Return the sizes of the model, which speaks with the tokenizer."""
+    return LlamaConfig(
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=5,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=2048,
+        initializer_range=0.06,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def put_numbers_on_a_line(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
