@@ -1,6 +1,6 @@
-"""Write what follows from the code: the file tree in README.md and the recipe's reference in docs/recipe.md.
+"""Write what follows from the code: README.md's file tree, docs/recipe.md, and the scores in docs/starter.md.
 
-python docs/generate.py            # writes both
+python docs/generate.py            # writes all of it
 python docs/generate.py --check    # fails when one is out of date, as the tests do
 """
 
@@ -27,7 +27,10 @@ from finesight.recipe.recipe import Recipe
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "finesight"
 WIDTH = 30
-TREE_MARKS = ("<!-- tree -->", "<!-- end of tree -->")
+SHIPPED = PACKAGE / "shipped"
+LANGUAGES = {"en": "English", "ru": "Russian"}
+SCORES = {"model": "", "blind": "question alone", "majority_by_question_type": "majority by type"}
+"""Which of a task's scores the table shows, with their names; the model's column bears the language's."""
 FLOORS = (
     "cli", "run.py", "rehearse.py", "look", "opening.py", "report", "train", "tune", "evaluate", "branches", "models",
     "data", "recipe", "recipes",
@@ -144,13 +147,39 @@ def show_type(annotation: Any) -> str:
     return words.get(annotation, annotation.__name__)
 
 
+def score_table(name: str) -> str:
+    """Return what a shipped model scores, and its baselines, as its record has it: all answers, then each type."""
+    scores = json.loads((SHIPPED / name / "record.json").read_text("utf-8"))["scores"]
+    tasks = {language: scores[language] for language in LANGUAGES if language in scores}
+    shown = [score for score in SCORES if all(score in task["scores"] for task in tasks.values())]
+    heads = [SCORES[score] or LANGUAGES[language] for language in tasks for score in shown]
+    types = {language: {row["value"]: row for row in task["by"]["question_type"]} for language, task in tasks.items()}
+    rows = [("all", tasks), *((kind, {language: types[language][kind] for language in tasks}) for kind in types["en"])]
+    lines = [f"| | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
+    for kind, row in rows[: 1 if len(rows) == 2 else None]:  # a single type is all
+        values = [row[language]["scores"][score]["score"] for language in tasks for score in shown]
+        cells = [f"{100 * value:.1f} %" for value in values]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def fill(path: Path, name: str, content: str) -> str:
+    """Return a page's text with what stands between two marks replaced."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    text = path.read_text("utf-8")
+    if start not in text or end not in text:
+        raise ValueError(f"{path}: {start} and {end} have to stand in it")
+    return re.sub(f"{start}.*{end}", lambda _: f"{start}\n{content}\n{end}", text, flags=re.DOTALL)
+
+
 def outputs() -> dict[Path, str]:
     """Return each generated file with the content it should have."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    start, end = TREE_MARKS
-    block = f"{start}\n{file_tree()}\n{end}"
-    readme = re.sub(f"{start}.*{end}", lambda _: block, readme, flags=re.DOTALL)
-    return {ROOT / "README.md": readme, ROOT / "docs" / "recipe.md": recipe_reference()}
+    docs = ROOT / "docs"
+    return {
+        ROOT / "README.md": fill(ROOT / "README.md", "tree", file_tree()),
+        docs / "recipe.md": recipe_reference(),
+        docs / "starter.md": fill(docs / "starter.md", "scores of starter", score_table("starter")),
+    }
 
 
 def main() -> int:

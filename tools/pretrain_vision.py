@@ -2,9 +2,10 @@
 
 python tools/pretrain_vision.py runs/starter-vision      # the same command again goes on where it stopped
 
-A linear layer names, for every patch, the object that covers the patch's middle: its shape, colour and size, whether
-the object's own middle lies in the patch, and the patch's own row and column: an encoder that is never asked where
-forgets it, and the language model then cannot tell left from right. A caption gives a picture some dozen words to
+A linear layer names, for every patch, the object that covers the patch's middle: its shape, colour, size and rim,
+whether the object's own middle lies in the patch, the patch's own row and column, and what is printed on the sheet. An
+encoder loses what it is never asked: without row and column the language model cannot tell left from right, without
+rims and sheets it cannot be tuned to name them. A caption gives a picture some dozen words to
 learn from, and the language model has to learn what they mean at the same time; this gives a hundred labels, and leads
 straight to them. The layer is thrown away, the encoder is written as any CLIP vision encoder:
 recipes/starter/pretrain.yaml reads it.
@@ -27,7 +28,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionMode
 
 from finesight.data.scenes.draw import draw_scene
 from finesight.data.scenes.plan import plan_scene
-from finesight.data.scenes.world import COLOURS, SHAPES, SIZES, Scene
+from finesight.data.scenes.world import COLOURS, RIMS, SHAPES, SHEETS, SIZES, Scene
 from finesight.rundir import write_text
 from finesight.runtime import say
 from finesight.train.muon import MuonWithAdamW, embeddings_of, is_muons
@@ -42,9 +43,9 @@ CONFIG = CLIPVisionConfig(
 )
 PATCHES = CONFIG.image_size // CONFIG.patch_size
 """Along one side of a picture."""
-QUESTIONS = ("shape", "colour", "size", "middle", "row", "column")
-ANSWERS = (len(SHAPES), len(COLOURS), len(SIZES), 2, PATCHES, PATCHES)
-WEIGHTS = (1.0, 1.0, 1.0, 5.0, 0.5, 0.5)
+QUESTIONS = ("shape", "colour", "size", "rim", "middle", "row", "column", "sheet")
+ANSWERS = (len(SHAPES), len(COLOURS), len(SIZES), len(RIMS), 2, PATCHES, PATCHES, len(SHEETS))
+WEIGHTS = (1.0, 1.0, 1.0, 1.0, 5.0, 0.5, 0.5, 0.5)
 """Of each question in the loss. Very few patches are middles."""
 FIRST_SCENE = 8_000_000
 """Of scenes that no recipe asks about."""
@@ -152,7 +153,7 @@ def make_optimizer(taught: nn.Module, steps: int) -> tuple[MuonWithAdamW, torch.
 def name_patches(
     encoder: CLIPVisionModel, names: nn.Linear, pixels: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Return the loss of each question: float[6]."""
+    """Return the loss of each question: float[8]."""
     features = encoder(pixel_values=pixels).last_hidden_state[:, 1:]  # without the class token
     scores = names(features).split(ANSWERS, dim=-1)
     return torch.stack([
@@ -162,21 +163,21 @@ def name_patches(
 
 
 def label_patches(scene: Scene) -> torch.Tensor:
-    """Return int[6, patches]: each question's answer for each patch, -100 where there is no object to ask about."""
+    """Return int[8, patches]: each question's answer for each patch, -100 where there is no object to ask about."""
     middles = (np.arange(PATCHES) + 0.5) / PATCHES
     x, y = np.meshgrid(middles, middles)
     labels = np.full((len(QUESTIONS), PATCHES, PATCHES), IGNORED)
-    labels[3] = 0
-    labels[4], labels[5] = np.indices((PATCHES, PATCHES))
+    rows, columns = np.indices((PATCHES, PATCHES))
+    labels[4], labels[5], labels[6], labels[7] = 0, rows, columns, SHEETS.index(scene.sheet)
     nearest = np.ones((PATCHES, PATCHES))
     for thing in scene.things:
         distance = np.hypot(x - thing.x, y - thing.y) / thing.radius
         covered = distance < nearest
         nearest[covered] = distance[covered]
-        named = (SHAPES.index(thing.shape), COLOURS.index(thing.colour), SIZES.index(thing.size))
+        named = [SHAPES.index(thing.shape), COLOURS.index(thing.colour), SIZES.index(thing.size), RIMS.index(thing.rim)]
         for place, answer in enumerate(named):
             labels[place][covered] = answer
-        labels[3, int(thing.y * PATCHES), int(thing.x * PATCHES)] = 1
+        labels[4, int(thing.y * PATCHES), int(thing.x * PATCHES)] = 1
     return torch.from_numpy(labels).flatten(1)
 
 
