@@ -66,13 +66,14 @@ def test_every_metric_has_known_cases_and_says_its_rule() -> None:
     [(name, *case) for name, cases in KNOWN_CASES.items() for case in cases],
 )
 def test_a_metric_gives_the_known_score(name: str, prediction: str, references: list[str], score: float) -> None:
-    assert METRICS[name].score(Record("1", prediction, tuple(references))) == score
+    assert METRICS[name].measure([Record("1", prediction, tuple(references))]).score == score
 
 
 def test_exact_match_gives_the_published_figures_on_gqa_ru(shared: Path) -> None:
     answered = shared / "fixtures" / "gqa_ru_predictions" / "eval_testdev_final_300.jsonl"
     rows = [json.loads(line) for line in answered.read_text("utf-8").splitlines()]
-    right = {row["id"]: METRICS["exact_match"].score(Record(row["id"], row["pred"], (row["gold"],))) for row in rows}
+    items = METRICS["exact_match"].measure([Record(row["id"], row["pred"], (row["gold"],)) for row in rows]).items
+    right = {row["id"]: item for row, item in zip(rows, items, strict=True)}
     assert (sum(right.values()), len(right)) == (139, 300)
     yes_or_no = [row["id"] for row in rows if row["gold"] in ("да", "нет")]
     assert round(sum(right[name] for name in yes_or_no) / len(yes_or_no), 4) == 0.6496

@@ -50,7 +50,7 @@ def test_breakdown_gives_each_kind_its_own_scores_the_most_frequent_first() -> N
         record(3, "yes"),
         record(4, "yes", answer_type="CLOSED"),
     )
-    before = Scored(after.records, (0.0,) * 5)
+    before = scored(*(replace(entry, prediction="") for entry in after.records))
     rows = break_down({"before": before, "after": after}, "answer_type")
     assert [(row["value"], row["examples"], row["groups"]) for row in rows] == [
         ("CLOSED", 3, 2), ("not given", 1, 1), ("OPEN", 1, 1),
@@ -74,7 +74,7 @@ def test_a_set_that_cannot_be_scored_is_refused(entries: list[Record], message: 
 
 def test_alignment_puts_records_into_one_order() -> None:
     first, second = scored(record(1, "yes"), record(2, "no")), scored(record(2, "yes"), record(1, "no"))
-    assert align(first, second, "a", "b").scores == (0.0, 1.0)
+    assert list(align(first, second, "a", "b").measured.items) == [0.0, 1.0]
 
 
 def test_alignment_refuses_other_examples_with_counts() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.predictions import read_predictions
-from finesight.evaluate.score import Scored, align, score_records, summarise
-from finesight.evaluate.stats import paired_difference
+from finesight.evaluate.score import Scored, align, difference_between, score_records, summarise
 from finesight.rundir import RunDir
 from finesight.schema import Record
 
@@ -104,7 +103,7 @@ def _compare_records(
         "a": summarise(a),
         "b": summarise(b),
         "difference": {
-            "from": names[0], "to": names[1], **paired_difference(a.scores, b.scores, a.groups, seed).to_json(),
+            "from": names[0], "to": names[1], **difference_between(a, b, seed).to_json(),
         },
         "only_in_a": left_a,
         "only_in_b": left_b,

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from finesight.errors import UserError
-from finesight.evaluate.metrics.metrics import Metric
-from finesight.evaluate.stats import estimate_mean
+from finesight.evaluate.metrics.metric import Measured, Metric
+from finesight.evaluate.stats import Difference, estimate, paired_difference
 from finesight.schema import Record
 
 Outcome = Literal["right", "wrong", "empty", "cut"]
@@ -23,10 +25,11 @@ NOT_GIVEN = "not given"
 
 @dataclass(frozen=True)
 class Scored:
-    """Records with a score for each, in one order."""
+    """Records, and what a metric says of them, in one order."""
 
     records: tuple[Record, ...]
-    scores: tuple[float, ...]
+    metric: Metric
+    measured: Measured
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -41,11 +44,17 @@ class Scored:
     @property
     def right_ids(self) -> list[str]:
         """The ids of the records with full marks: those that count as right."""
-        return [record.id for record, score in zip(self.records, self.scores, strict=True) if score == 1]
+        pairs = zip(self.records, self.measured.items, strict=True)
+        return [record.id for record, score in pairs if is_right(self.metric, score)]
 
     def where(self, chosen: Sequence[int]) -> Scored:
         """Return the records at these places."""
-        return Scored(tuple(self.records[place] for place in chosen), tuple(self.scores[place] for place in chosen))
+        return Scored(tuple(self.records[place] for place in chosen), self.metric, self.measured.where(chosen))
+
+
+def is_right(metric: Metric, score: float) -> bool:
+    """Return whether a score means full marks; where a metric knows none, as perplexity, nothing is right."""
+    return bool(score == metric.scale.high)
 
 
 def score_records(records: Sequence[Record], metric: Metric, name: str) -> Scored:
@@ -61,7 +70,10 @@ def score_records(records: Sequence[Record], metric: Metric, name: str) -> Score
     unanswerable = [record.id for record in records if not record.references]
     if unanswerable:
         raise UserError(f"{name}: {_some(unanswerable)} without references", hint="an answer is scored against them")
-    return Scored(tuple(records), tuple(metric.score(record) for record in records))
+    measured = metric.measure(records)
+    if np.isnan(measured.score):
+        raise UserError(f"{name}: {metric.name} has nothing to score", hint=metric.rule)
+    return Scored(tuple(records), metric, measured)
 
 
 def align(first: Scored, second: Scored, first_name: str, second_name: str, hint: str = "") -> Scored:
@@ -96,13 +108,19 @@ def align(first: Scored, second: Scored, first_name: str, second_name: str, hint
 
 
 def summarise(scored: Scored) -> dict[str, Any]:
-    """Return a score as verdict.json holds it: the mean, its errors, its interval, and how many are right."""
-    return {**estimate_mean(scored.scores, scored.groups).to_json(), "right": len(scored.right_ids)}
+    """Return a score as verdict.json holds it: its errors, its interval, and how many are right."""
+    sure = estimate(scored.measured, scored.groups, scored.metric.scale)
+    return {**sure.to_json(), "right": len(scored.right_ids)}
 
 
-def outcome_of(record: Record, score: float) -> Outcome:
+def difference_between(first: Scored, second: Scored, seed: int) -> Difference:
+    """Return the paired difference of two predictors' scores on the same examples, in one order (`align`)."""
+    return paired_difference(first.measured, second.measured, first.groups, seed, scale=first.metric.scale)
+
+
+def outcome_of(record: Record, *, right: bool) -> Outcome:
     """Return what became of an answer. A right answer is right however it ended."""
-    if score == 1:
+    if right:
         return "right"
     if not record.prediction.strip():
         return "empty"
@@ -111,8 +129,8 @@ def outcome_of(record: Record, score: float) -> Outcome:
 
 def count_outcomes(scored: Scored) -> dict[str, int]:
     """Return how many answers were right, wrong, empty, or cut at the token limit."""
-    pairs = zip(scored.records, scored.scores, strict=True)
-    counts = Counter(outcome_of(record, score) for record, score in pairs)
+    pairs = zip(scored.records, scored.measured.items, strict=True)
+    counts = Counter(outcome_of(record, right=is_right(scored.metric, score)) for record, score in pairs)
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 

@@ -1,30 +1,33 @@
 """How sure a score and a difference are, when questions about one image are not independent.
 
 Answers come in groups (the questions about one image). A group's answers tend to be right or wrong together, so the
-group, not the answer, is what is drawn: standard errors are clustered by group, and the bootstrap draws groups.
-All scores lie between 0 and 1; all intervals are 95 % intervals.
+group, not the answer, is what is drawn: standard errors are clustered by group, and the bootstrap draws groups. All
+of it works on statistics that add up (`Measured`), so it holds for any metric, corpus BLEU as well as a mean.
+All intervals are 95 % intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, norm, t
+
+from finesight.evaluate.metrics.metric import RIGHT_OR_WRONG, Measured, Scale, Values, divide
 
 DRAWS = 10_000
 _DRAWS_AT_ONCE = 100
-_ALPHA = 0.05
-
-Values = NDArray[np.float64]
+ALPHA = 0.05
+POWER = 0.8
+"""How often a difference as large as the smallest detectable one is found."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of scores, and how sure it is."""
+    """A score, and how sure it is."""
 
     score: float
     standard_error: float | None
@@ -35,19 +38,27 @@ class Estimate:
     high: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary."""
-        return asdict(self)
+        """Return a plain dictionary; a bound that there is not (infinity) is null."""
+        return {name: value if value is None or np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences (second minus first), and how sure it is."""
+    """How much the second score differs from the first on the same examples (second minus first)."""
 
     estimate: float
     low: float
     high: float
-    p_mcnemar: float
-    """Exact two-sided p of as many changes in one direction, were both directions equally likely."""
+    standard_error: float | None
+    """Of the difference, clustered by group; None for a single group."""
+    smallest_detectable: float | None
+    """What the difference would have to be for this test to find it four times out of five; "no difference found" says
+    nothing of smaller ones."""
+    p_bootstrap: float
+    """Two-sided: how often the draws fall on the less likely side of zero, doubled."""
+    p_mcnemar: float | None
+    """Exact two-sided p of as many changes in one direction, were both directions equally likely. None where answers
+    are not just right or wrong."""
     better: int
     worse: int
     unchanged: int
@@ -56,28 +67,45 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary."""
-        return asdict(self)
+        return {name: value if value is None or np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def estimate_mean(values: Sequence[float], groups: Sequence[Hashable]) -> Estimate:
-    """Return the mean of `values`, its standard errors and its interval. Raises `ValueError` on no values.
+def estimate(measured: Measured, groups: Sequence[Hashable], scale: Scale = RIGHT_OR_WRONG) -> Estimate:
+    """Return the score of all records, its standard errors and its interval. Raises `ValueError` on no records.
 
-    Clustered error (Miller 2024, "Adding Error Bars to Evals", section on clustered questions; CR0 of Liang and
-    Zeger 1986 for a mean): with residuals r = value - mean, sqrt(sum over groups of (sum of r in the group)^2) / n.
-    The naive one is sqrt(sum of r^2) / n, so the two are equal when every group has one answer.
+    A mean's clustered error (Miller 2024, "Adding Error Bars to Evals", section on clustered questions; CR0 of Liang
+    and Zeger 1986): with residuals r = value - mean, sqrt(sum over groups of (sum of r in the group)^2) / n. The naive
+    one is sqrt(sum of r^2) / n, so the two are equal when every group has one answer. Of any other score they are the
+    jackknife's (Efron and Stein 1981), which leaves out one group, or one record, at a time.
+    A share's interval is Wilson's, that of any other score Student's t around it.
     """
-    scores = np.asarray(values, dtype=np.float64)
     codes, group_count = _codes(groups)
-    _require_pairs(len(scores), len(codes))
-    residuals = scores - scores.mean()
-    naive = float(np.sqrt(np.square(residuals).sum())) / len(scores)
-    by_group = np.bincount(codes, weights=residuals, minlength=group_count)
-    clustered = float(np.sqrt(np.square(by_group).sum())) / len(scores) if group_count > 1 else None
-    low, high = _wilson(float(scores.mean()), clustered, len(scores), group_count)
-    return Estimate(float(scores.mean()), clustered, naive, low, high)
+    _require_pairs(len(measured.items), len(codes))
+    score = measured.score
+    naive = _standard_error(measured, measured.statistics)
+    clustered = _standard_error(measured, _by_group(measured, codes, group_count)) if group_count > 1 else None
+    if measured.combine is divide and (scale.low, scale.high) == (0.0, 1.0):
+        low, high = _wilson(score, clustered, float(measured.statistics[:, 1].sum()), group_count)
+    elif clustered is None:
+        low, high = scale.low, scale.high
+    else:
+        half = float(t.ppf(1 - ALPHA / 2, group_count - 1)) * clustered
+        low, high = max(scale.low, score - half), min(scale.high, score + half)
+    return Estimate(score, clustered, naive, low, high)
 
 
-def _wilson(mean: float, standard_error: float | None, answers: int, groups: int) -> tuple[float, float]:
+def _standard_error(measured: Measured, clusters: Values) -> float:
+    """Return the standard error of the score, where `clusters` are what is drawn: float[clusters, statistics]."""
+    total = clusters.sum(axis=0)
+    if measured.combine is divide:
+        residuals = clusters[:, 0] - measured.score * clusters[:, 1]
+        return float(np.sqrt(np.square(residuals).sum()) / total[1])
+    left_out = measured.combine(total - clusters)
+    count = len(clusters)
+    return float(np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum()))
+
+
+def _wilson(mean: float, standard_error: float | None, answers: float, groups: int) -> tuple[float, float]:
     """Return the Wilson interval of a share, for the number of independent answers that would be as sure.
 
     That number is mean (1 - mean) / standard_error^2 (Korn and Graubard 1998), at most the number of answers; the
@@ -88,8 +116,8 @@ def _wilson(mean: float, standard_error: float | None, answers: int, groups: int
         return 0.0, 1.0
     share_variance = mean * (1 - mean)
     informative = share_variance > 1e-12 and standard_error > 1e-12
-    effective = min(float(answers), share_variance / standard_error**2) if informative else float(groups)
-    quantile = float(t.ppf(1 - _ALPHA / 2, groups - 1))
+    effective = min(answers, share_variance / standard_error**2) if informative else float(groups)
+    quantile = float(t.ppf(1 - ALPHA / 2, groups - 1))
     weight = quantile**2 / effective
     centre = (mean + weight / 2) / (1 + weight)
     half = np.sqrt(share_variance * weight + weight**2 / 4) / (1 + weight)
@@ -97,44 +125,93 @@ def _wilson(mean: float, standard_error: float | None, answers: int, groups: int
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], groups: Sequence[Hashable], seed: int, draws: int = DRAWS
+    first: Measured,
+    second: Measured,
+    groups: Sequence[Hashable],
+    seed: int,
+    *,
+    scale: Scale = RIGHT_OR_WRONG,
+    draws: int = DRAWS,
 ) -> Difference:
-    """Return how much higher `second` scores than `first` on the same examples. Raises `ValueError` on no examples.
+    """Return how `second` differs from `first` on the same examples. Raises `ValueError` on no examples.
 
     The interval is the percentile bootstrap over groups: `draws` times, as many groups as there are are drawn with
-    replacement, and the mean difference of their answers is taken (a large group weighs more, as in the mean). A
-    single group says nothing about another: -1 to 1. McNemar's test is exact and does not know of groups.
+    replacement, and the two scores of what was drawn are taken (a large group weighs more, as in a mean). A single
+    group says nothing about another: the whole scale. McNemar's test is exact and does not know of groups.
     """
-    differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     codes, group_count = _codes(groups)
-    _require_pairs(len(differences), len(codes))
-    low, high = _bootstrap(differences, codes, group_count, seed, draws) if group_count > 1 else (-1.0, 1.0)
-    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    _require_pairs(len(first.items), len(codes))
+    _require_pairs(len(second.items), len(codes))
+    changes = second.items - first.items
+    gains = changes if scale.higher_is_better else -changes
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    width = scale.high - scale.low
+    low, high, error, p = -width, width, None, 1.0
+    if group_count > 1:
+        drawn = _bootstrap(first, second, codes, group_count, seed, draws)
+        low, high = (float(bound) for bound in np.percentile(drawn, [100 * ALPHA / 2, 100 * (1 - ALPHA / 2)]))
+        error = float(drawn.std())
+        p = min(1.0, 2 * max(1 / draws, min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))))
     return Difference(
-        estimate=float(differences.mean()),
+        estimate=second.score - first.score,
         low=low,
         high=high,
-        p_mcnemar=float(binomtest(better, better + worse).pvalue) if better + worse else 1.0,
+        standard_error=error,
+        smallest_detectable=None if error is None else float(norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)) * error,
+        p_bootstrap=p,
+        p_mcnemar=_mcnemar(better, worse) if scale.binary else None,
         better=better,
         worse=worse,
-        unchanged=len(differences) - better - worse,
+        unchanged=int((changes == 0).sum()),
         draws=draws,
         seed=seed,
     )
 
 
-def _bootstrap(values: Values, codes: NDArray[np.intp], groups: int, seed: int, draws: int) -> tuple[float, float]:
-    sums = np.bincount(codes, weights=values, minlength=groups)
-    sizes = np.bincount(codes, minlength=groups)
-    both = sums + 1j * sizes  # one look-up for the two numbers: half the time of two
+def _mcnemar(better: int, worse: int) -> float:
+    return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values as they count when several differences are looked at together, in the order given.
+
+    Holm 1979: the smallest is multiplied by their number, the next by one less, and so on, and none falls below an
+    earlier one. At most one in twenty such families then has any false finding at 0.05.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def _bootstrap(
+    first: Measured, second: Measured, codes: NDArray[np.intp], groups: int, seed: int, draws: int
+) -> Values:
+    """Return the differences of what was drawn: float[draws]."""
+    sums_first, sums_second = (_by_group(measured, codes, groups) for measured in (first, second))
+    differences = np.concatenate([
+        second.combine(times @ sums_second) - first.combine(times @ sums_first)
+        for times in _draw(groups, seed, draws)
+    ])  # fmt: skip
+    return differences.round(12)  # so that a sum of rounded numbers that should be 0 is 0
+
+
+def _draw(groups: int, seed: int, draws: int) -> Iterator[Values]:
+    """Yield how often each group is drawn: float[some draws, groups]."""
     generator = np.random.default_rng(seed)
-    means = np.empty(draws)
     for start in range(0, draws, _DRAWS_AT_ONCE):
         count = min(_DRAWS_AT_ONCE, draws - start)
-        drawn = both[generator.integers(groups, size=(count, groups), dtype=np.int32)].sum(axis=1)
-        means[start : start + count] = drawn.real / drawn.imag
-    low, high = np.percentile(means, [100 * _ALPHA / 2, 100 * (1 - _ALPHA / 2)])
-    return round(float(low), 12), round(float(high), 12)  # so that a sum of rounded numbers that should be 0 is 0
+        drawn = generator.integers(groups, size=(count, groups), dtype=np.int32)
+        drawn += np.arange(count, dtype=np.int32)[:, None] * groups
+        yield np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).astype(np.float64)
+
+
+def _by_group(measured: Measured, codes: NDArray[np.intp], groups: int) -> Values:
+    """Return the sums of statistics of each group: float[groups, statistics]."""
+    return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in measured.statistics.T], axis=1)
 
 
 def _codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:

@@ -10,8 +10,16 @@ from finesight.errors import UserError
 from finesight.evaluate.baselines import majority_from
 from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import KINDS, Scored, align, break_down, count_outcomes, score_records, summarise
-from finesight.evaluate.stats import paired_difference
+from finesight.evaluate.score import (
+    KINDS,
+    Scored,
+    align,
+    break_down,
+    count_outcomes,
+    difference_between,
+    score_records,
+    summarise,
+)
 from finesight.recipe.evaluate import SetTask
 from finesight.rundir import RunDir
 from finesight.schema import Role, TaskExamples
@@ -137,5 +145,5 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
 
 def _difference(predictor: str, scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
     first, after = scored[predictor], scored["after"]
-    difference = paired_difference(first.scores, after.scores, after.groups, seed)
+    difference = difference_between(first, after, seed)
     return {"from": predictor, "to": "after", **difference.to_json()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from finesight.evaluate.metrics.metric import Metric, mean_of
 from finesight.schema import Record
 
 RULE = (
@@ -38,3 +39,6 @@ def _counts(text: str, place: int) -> bool:
     if not after.isdigit():
         return False
     return before.isdigit() or (text[place] == "-" and not before.isalnum())
+
+
+METRIC = Metric("exact_match", RULE, "finesight", mean_of(score), normalise)
