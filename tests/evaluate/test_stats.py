@@ -169,10 +169,12 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_another() -> None
 
 def corpus_ratio(pairs: Sequence[tuple[float, float]]) -> Measured:
     """Return a score that is the logarithm of a ratio of sums: no mean of its items."""
+
+    def combine(sums: Values) -> Values:
+        return np.asarray(np.log(sums[..., 0] / sums[..., 1]))
+
     statistics = np.array(pairs)
-    return Measured(
-        np.log(statistics[:, 0] / statistics[:, 1]), statistics, lambda sums: np.log(sums[..., 0] / sums[..., 1])
-    )
+    return Measured(combine(statistics), statistics, combine)
 
 
 def test_a_score_that_is_no_mean_is_that_of_the_sums_and_its_error_the_jackknifes() -> None:
