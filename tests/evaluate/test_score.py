@@ -1,4 +1,4 @@
-"""Records become scores, outcomes and breakdowns; sets that do not fit are refused with counts."""
+"""Records become scores and breakdowns; sets that do not fit are refused with counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from record_making import record, records
 
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metrics import METRICS
-from finesight.evaluate.score import Scored, align, break_down, count_outcomes, score_records, summarise
+from finesight.evaluate.score import Scored, align, break_down, score_records, summarise
 from finesight.schema import Record
 
 METRIC = METRICS["exact_match"]
@@ -24,17 +24,6 @@ def test_a_score_says_how_many_are_right_and_how_sure_it_is() -> None:
     assert set(summary) == {"score", "standard_error", "naive_standard_error", "low", "high", "right"}
     assert (summary["score"], summary["right"]) == (0.5, 30)
     assert summary["low"] < 0.5 < summary["high"]
-
-
-def test_every_answer_has_one_outcome() -> None:
-    entries = scored(
-        record(1, "yes"),
-        record(2, "no"),
-        record(3, " \n"),
-        record(4, "yes and then some", finish_reason="length"),
-        record(5, "yes", finish_reason="length"),
-    )
-    assert count_outcomes(entries) == {"right": 2, "wrong": 1, "empty": 1, "cut": 1}
 
 
 def test_a_record_without_group_is_a_group_of_its_own() -> None:

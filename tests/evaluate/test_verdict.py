@@ -63,14 +63,17 @@ def test_the_verdict_has_every_documented_field(tmp_path: Path) -> None:
     run.save("verdict", content)
     assert run.load("verdict") == content
     (task,) = content["tasks"]
-    assert list(task) == ["name", "role", "metric", "metric_rule", "examples", "groups", "scores", "majority_from",
-                          "difference", "over_baseline", "right_ids", "outcomes", "by"]  # fmt: skip
+    assert list(task) == ["name", "role", "metric", "metric_rule", "scale", "examples", "groups", "scores", "majority_from",
+                          "difference", "over_baseline", "right_ids", "outcomes", "became_right", "by"]  # fmt: skip
     assert list(task["scores"]) == ["before", "after", "blind", "majority", "majority_by_question_type"]
     assert (task["examples"], task["groups"], task["majority_from"]) == (COUNT, COUNT // 2, "train")
     assert (task["difference"]["from"], task["difference"]["to"]) == ("before", "after")
     assert task["over_baseline"]["from"] == "blind"
     assert task["difference"]["seed"] == 42 and task["difference"]["draws"] == 10_000
-    assert task["outcomes"]["after"] == {"right": 140, "wrong": 60, "empty": 0, "cut": 0}
+    assert {outcome: count for outcome, count in task["outcomes"]["after"].items() if count} == {
+        "right": 140,
+        "wrong": 60,
+    }
     assert {predictor: len(ids) for predictor, ids in task["right_ids"].items()} == {
         predictor: score["right"] for predictor, score in task["scores"].items()
     }

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from run_folder import write_run
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.terminal import comparison_table, parameter_table, verdict_lines
 
 
@@ -29,11 +29,14 @@ def score(share: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (numerals.score({"score": 0.41, "low": 0.362, "high": 0.459}), "41.0 % [36.2, 45.9]"),
-        (numerals.difference({"estimate": -0.021, "low": -0.06, "high": 0.0}), "−2.1 points [−6.0, 0.0]"),
-        (numerals.signed_points(-0.0001), "0.0 points"),
-        (numerals.signed_points(0.113), "+11.3 points"),
+        (numerals.Figures().score({"score": 0.41, "low": 0.362, "high": 0.459}), "41.0 % [36.2, 45.9]"),
+        (numerals.Figures().difference({"estimate": -0.021, "low": -0.06, "high": 0.0}), "−2.1 points [−6.0, 0.0]"),
+        (numerals.Figures().change(-0.0001), "0.0 points"),
+        (numerals.Figures().change(0.113), "+11.3 points"),
         (numerals.percent(1.0), "100.0 %"),
+        (numerals.Figures(percent=False).score({"score": 0.6277, "low": 0.4, "high": None}), "0.628 [0.400, ∞]"),
+        (numerals.Figures(percent=False).difference({"estimate": 0.1, "low": None, "high": 0.2}), "+0.100 [−∞, 0.200]"),
+        (numerals.Figures(percent=False).change(-0.0004), "0.000"),
         (numerals.probability(0.00004), "< 0.001"),
         (numerals.probability(0.0404), "0.040"),
         (numerals.compact(303_507_456), "303.5 M"),

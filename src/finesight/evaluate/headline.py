@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from finesight.evaluate.outcomes import FORM_NOT_KNOWLEDGE
+from finesight.evaluate.stats import ALPHA
+from finesight.numerals import figures_of
+
 Verdict = Literal["better", "worse", "no difference found", "no better than guessing", "rehearsal"]
 
 REHEARSED = (
@@ -47,44 +51,64 @@ def headline(tasks: Sequence[Mapping[str, Any]], learned_from: Mapping[str, str]
 
 def verdict_on(task: Mapping[str, Any]) -> Verdict:
     """Return what a task's figures allow to be said; that it is no better than guessing is said before all else."""
-    over, difference = task["over_baseline"], task["difference"]
-    if over is not None and over["low"] <= 0:
+    over, figures = task["over_baseline"], figures_of(task)
+    if over is not None and figures.gain(over)[0] <= 0:
         return "no better than guessing"
-    if difference["low"] > 0:
+    return _change(task)
+
+
+def _change(task: Mapping[str, Any]) -> Verdict:
+    """Return which way a task went. Where there are several, a change has to hold beside theirs (Holm) to count."""
+    difference = task["difference"]
+    low, high = figures_of(task).gain(difference)
+    if difference.get("p_holm", 0.0) > ALPHA:
+        return "no difference found"
+    if low > 0:
         return "better"
-    return "worse" if difference["high"] < 0 else "no difference found"
+    return "worse" if high < 0 else "no difference found"
 
 
 def _on_held_out(task: Mapping[str, Any]) -> list[str]:
-    """Return the change from before to after, and what guessing gives."""
-    difference, over = task["difference"], task["over_baseline"]
-    if difference["low"] > 0:
-        change = "better"
-    elif difference["high"] < 0:
-        change = "worse"
-    else:
-        change = "no difference found"
-    sentences = [f"{_before_after(task)}, {change}: {_points_with_interval(difference)} on {_size(task)}."]
+    """Return the change from before to after, what guessing gives, and what of it is form alone."""
+    over, figures = task["over_baseline"], figures_of(task)
+    change = _change(task)
+    sentences = [f"{_before_after(task)}, {change}: {_with_interval(task, task['difference'])} on {_size(task)}."]
+    if change == "no difference found" and task["difference"].get("smallest_detectable") is not None:
+        least = figures.size(task["difference"]["smallest_detectable"])
+        sentences.append(f"{task['name']}: a difference under {least} would mostly have gone unnoticed.")
     if over is not None:
-        score = _percent(task["scores"][over["from"]]["score"])
-        above = "better than" if over["low"] > 0 else "no better than"
+        score = figures.value(task["scores"][over["from"]]["score"])
+        above = "better than" if figures.gain(over)[0] > 0 else "no better than"
         sentences.append(
             f"{task['name']}: {above} {_BASELINE_WORDS[over['from']]}, which gives {score}: "
-            f"{_points_with_interval(over)} over it."
+            f"{_with_interval(task, over)} over it."
         )
-    return sentences
+    return [*sentences, *_on_form(task)]
+
+
+def _on_form(task: Mapping[str, Any]) -> list[str]:
+    """Return a sentence where answers became right that had been right before but for their form."""
+    became: Mapping[str, int] = task.get("became_right", {})
+    form = sum(became.get(outcome, 0) for outcome in FORM_NOT_KNOWLEDGE)
+    if not form:
+        return []
+    return [
+        f"{task['name']}: of {sum(became.values()):,} answers that became right, {form:,} named the right answer "
+        "before in another form, or were in another language: that part is form, not knowledge."
+    ]
 
 
 def _on_forgetting(task: Mapping[str, Any]) -> str:
-    difference = task["difference"]
-    if difference["high"] < 0:
-        told = f"lost {_points(-difference['estimate'], signed=False)} {_interval(difference)}"
-    elif difference["low"] > 0:
-        told = f"kept, and gained {_points(difference['estimate'], signed=False)} {_interval(difference)}"
-    elif difference["low"] > -KEPT_MARGIN:
-        told = f"kept: {_points_with_interval(difference)}"
+    difference, figures = task["difference"], figures_of(task)
+    low, high = figures.gain(difference)
+    if high < 0:
+        told = f"lost {figures.size(difference['estimate'])} {_interval(task, difference)}"
+    elif low > 0:
+        told = f"kept, and gained {figures.size(difference['estimate'])} {_interval(task, difference)}"
+    elif low > -KEPT_MARGIN and figures.percent:
+        told = f"kept: {_with_interval(task, difference)}"
     else:
-        told = f"cannot tell whether it was kept: {_points_with_interval(difference)}"
+        told = f"cannot tell whether it was kept: {_with_interval(task, difference)}"
     return f"{_before_after(task)}, {told} on {_size(task)}."
 
 
@@ -94,7 +118,7 @@ def _on_learned(task: Mapping[str, Any], drawn_from: str) -> str:
 
 
 def _before_after(task: Mapping[str, Any]) -> str:
-    before, after = (_percent(task["scores"][predictor]["score"]) for predictor in ("before", "after"))
+    before, after = (figures_of(task).value(task["scores"][predictor]["score"]) for predictor in ("before", "after"))
     return f"{task['name']}: {before} → {after}"
 
 
@@ -107,23 +131,10 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _points_with_interval(difference: Mapping[str, Any]) -> str:
-    return f"{_points(difference['estimate'])} {_interval(difference)}"
+def _with_interval(task: Mapping[str, Any], difference: Mapping[str, Any]) -> str:
+    return f"{figures_of(task).change(difference['estimate'])} {_interval(task, difference)}"
 
 
-def _interval(difference: Mapping[str, Any]) -> str:
-    return f"(95 % interval {_number(difference['low'])} to {_number(difference['high'])})"
-
-
-def _points(share: float, *, signed: bool = True) -> str:
-    return f"{_number(share) if signed else f'{100 * share:.1f}'} points"
-
-
-def _number(share: float) -> str:
-    """Return a difference in points with its sign; an honest minus, and no sign where it rounds to zero."""
-    text = f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
-    return "0.0" if text[1:] == "0.0" else text
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _interval(task: Mapping[str, Any], difference: Mapping[str, Any]) -> str:
+    figures = figures_of(task)
+    return f"(95 % interval {figures.signed(difference['low'])} to {figures.signed(difference['high'])})"

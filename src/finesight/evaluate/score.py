@@ -1,4 +1,4 @@
-"""Records become scores: the mean with its error, what became of each answer, scores of each kind of question."""
+"""Records become scores: how high, how sure, and on each kind of question."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from finesight.evaluate.metrics.metric import Measured, Metric
 from finesight.evaluate.stats import Difference, estimate, paired_difference
 from finesight.schema import Record
 
-Outcome = Literal["right", "wrong", "empty", "cut"]
-OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "empty", "cut")
 Kind = Literal["answer_type", "question_type"]
 KINDS: tuple[Kind, ...] = ("answer_type", "question_type")
 """What data may tell of each example, and scores are then given for."""
@@ -116,22 +114,6 @@ def summarise(scored: Scored) -> dict[str, Any]:
 def difference_between(first: Scored, second: Scored, seed: int) -> Difference:
     """Return the paired difference of two predictors' scores on the same examples, in one order (`align`)."""
     return paired_difference(first.measured, second.measured, first.groups, seed, scale=first.metric.scale)
-
-
-def outcome_of(record: Record, *, right: bool) -> Outcome:
-    """Return what became of an answer. A right answer is right however it ended."""
-    if right:
-        return "right"
-    if not record.prediction.strip():
-        return "empty"
-    return "cut" if record.finish_reason == "length" else "wrong"
-
-
-def count_outcomes(scored: Scored) -> dict[str, int]:
-    """Return how many answers were right, wrong, empty, or cut at the token limit."""
-    pairs = zip(scored.records, scored.measured.items, strict=True)
-    counts = Counter(outcome_of(record, right=is_right(scored.metric, score)) for record, score in pairs)
-    return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
 def break_down(by_predictor: Mapping[str, Scored], kind: Kind) -> list[dict[str, Any]]:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from finesight.errors import UserError
 from finesight.evaluate.baselines import majority_from
 from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import (
-    KINDS,
-    Scored,
-    align,
-    break_down,
-    count_outcomes,
-    difference_between,
-    score_records,
-    summarise,
-)
+from finesight.evaluate.outcomes import count_became_right, count_outcomes
+from finesight.evaluate.score import KINDS, Scored, align, break_down, difference_between, score_records, summarise
+from finesight.evaluate.stats import adjust_holm
 from finesight.recipe.evaluate import SetTask
 from finesight.rundir import RunDir
 from finesight.schema import Role, TaskExamples
@@ -95,6 +88,7 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
         for entry in judged
         if entry["groups"] < FEW_GROUPS
     ]
+    _correct_for_several(judged)
     reported = {task.name for task in run.recipe.reported_tasks()}
     used_in_training = {task.name: task.drawn_from for task in tasks if task.drawn_from in ("validation", "train")}
     own_warnings += [_CHOSE.format(name=name) for name in used_in_training if name in reported]
@@ -105,6 +99,15 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
     if run.is_rehearsal:
         verdict, sentences, all_warnings = "rehearsal", [REHEARSED], []
     return {"headline": {"verdict": verdict, "sentences": sentences, "warnings": all_warnings}, "tasks": judged}
+
+
+def _correct_for_several(judged: Sequence[dict[str, Any]]) -> None:
+    """Add to the difference of each task the p that holds for all tasks of its role together."""
+    for role in {task["role"] for task in judged}:
+        differences = [task["difference"] for task in judged if task["role"] == role]
+        adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
+        for difference, p_holm in zip(differences, adjusted, strict=True):
+            difference["p_holm"] = p_holm
 
 
 def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:
@@ -125,12 +128,14 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
     after = scored["after"]
     scores = {predictor: summarise(own) for predictor, own in scored.items()}
     baselines = [predictor for predictor in BASELINES if predictor in scored]
-    best = max(baselines, key=lambda predictor: float(scores[predictor]["score"]), default=None)
+    pick = max if after.metric.scale.higher_is_better else min
+    best = pick(baselines, key=lambda predictor: float(scores[predictor]["score"]), default=None)
     return {
         "name": task.name,
         "role": task.role,
         "metric": task.metric,
-        "metric_rule": metric_named(task.metric).rule,
+        "metric_rule": after.metric.rule,
+        "scale": asdict(after.metric.scale),
         "examples": len(after.records),
         "groups": after.group_count,
         "scores": scores,
@@ -139,6 +144,7 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
         "over_baseline": _difference(best, scored, seed) if best else None,
         "right_ids": {predictor: own.right_ids for predictor, own in scored.items()},
         "outcomes": {predictor: count_outcomes(scored[predictor]) for predictor in NEEDED},
+        "became_right": count_became_right(scored["before"], after),
         "by": {kind: break_down(scored, kind) for kind in KINDS},
     }
 

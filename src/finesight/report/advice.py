@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
+from finesight.numerals import count, figures_of, loss, plural
 from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Stage
 from finesight.recipe.tune import Lora
 from finesight.report.files import Content, RunFiles
-from finesight.report.numerals import count, difference, loss, percent, plural, signed_points
 from finesight.report.progress import has_trained
 
 STILL_FALLING = 0.01
@@ -106,27 +106,29 @@ def context_is_not_used(files: RunFiles) -> Iterator[str]:
         scores, over = task["scores"], task.get("over_baseline") or {}
         if not scores.get("blind") or not scores.get("after"):
             continue
-        compared = over if over.get("from") == "blind" else None
-        if scores["blind"]["score"] >= scores["after"]["score"] or (compared and compared["low"] <= 0):
-            interval = f" (difference {difference(compared)})" if compared else ""
+        figures, compared = figures_of(task), over if over.get("from") == "blind" else None
+        lead = scores["after"]["score"] - scores["blind"]["score"]
+        if (lead <= 0) is figures.higher_is_better or (compared and figures.gain(compared)[0] <= 0):
+            interval = f" (difference {figures.difference(compared)})" if compared else ""
+            after, blind = (figures.value(scores[predictor]["score"]) for predictor in ("after", "blind"))
             yield (
-                f"{task['name']}: the tuned model does not show that it uses the {what}: "
-                f"{percent(scores['after']['score'])} with it, {percent(scores['blind']['score'])} from the question "
-                f"alone{interval}. {remedy}, and look at whether the questions can be answered without the {what}."
+                f"{task['name']}: the tuned model does not show that it uses the {what}: {after} with it, {blind} from "
+                f"the question alone{interval}. {remedy}, and look at whether the questions can be answered without "
+                f"the {what}."
             )
 
 
 def no_better_than_majority(files: RunFiles) -> Iterator[str]:
     """Always giving the most frequent answer does as well."""
     for task in _held_out(files):
-        over = task.get("over_baseline") or {}
-        if over.get("from", "").startswith("majority") and over["low"] <= 0:
+        over, figures = task.get("over_baseline") or {}, figures_of(task)
+        if over.get("from", "").startswith("majority") and figures.gain(over)[0] <= 0:
             by_type = " of the question's type" if over["from"] == "majority_by_question_type" else ""
             yield (
                 f"{task['name']}: always giving the most frequent answer{by_type} does as well: that gives "
-                f"{percent(task['scores'][over['from']]['score'])}, the tuned model "
-                f"{percent(task['scores']['after']['score'])} (difference {difference(over)}). The frequent answers "
-                "may be all that was learned: balance the answers, add data, or train longer."
+                f"{figures.value(task['scores'][over['from']]['score'])}, the tuned model "
+                f"{figures.value(task['scores']['after']['score'])} (difference {figures.difference(over)}). The "
+                "frequent answers may be all that was learned: balance the answers, add data, or train longer."
             )
 
 
@@ -137,7 +139,7 @@ def format_not_knowledge(files: RunFiles) -> Iterator[str]:
         if not after:
             continue
         cut, empty = after.get("cut", 0), after.get("empty", 0)
-        errors = cut + empty + after.get("wrong", 0)
+        errors = sum(after.values()) - after["right"]
         if errors and (cut + empty) / errors > MOSTLY:
             raise_limit = "raise max_new_tokens, or ask for a short answer in the prompt"
             look_at_prompt = "look at the prompt and at the chat template: the model ends its answer before it begins"
@@ -153,13 +155,13 @@ def forgets(files: RunFiles) -> Iterator[str]:
     replayed = files.data.get("sets", {}).get("train", {}).get("by_role", {}).get("replay", 0)
     for task in files.judged_tasks:
         change = task.get("difference")
-        if task["role"] == "forgetting" and change and change["high"] < 0:
+        if task["role"] == "forgetting" and change and figures_of(task).gain(change)[1] < 0:
             remedy = (
                 f"Mix in more than the {plural(replayed, 'replay example')} there are"
                 if replayed
                 else "Mix in general examples (a source with role: replay)"
             )
-            yield f"{task['name']}: lost {difference(change)}. {remedy}, or lower the learning rate."
+            yield f"{task['name']}: lost {figures_of(task).difference(change)}. {remedy}, or lower the learning rate."
 
 
 def measure_on_more(files: RunFiles) -> Iterator[str]:
@@ -167,10 +169,10 @@ def measure_on_more(files: RunFiles) -> Iterator[str]:
     for task in _held_out(files):
         change = task.get("difference")
         if change and change["low"] <= 0 <= change["high"]:
-            half = (change["high"] - change["low"]) / 2
+            figures, half = figures_of(task), (change["high"] - change["low"]) / 2
             yield (
                 f"{task['name']}: measure on more. On {plural(task['groups'], 'group')} the difference is known to "
-                f"± {percent(half).removesuffix(' %')} points, and it is {signed_points(change['estimate'])}. Halving "
+                f"± {figures.size(half)}, and it is {figures.change(change['estimate'])}. Halving "
                 f"that uncertainty takes about four times as many groups ({count(4 * task['groups'])})."
             )
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from finesight.numerals import Figures
+
 INK = {
     "text": "#000001",
     "soft": "#000002",
@@ -52,10 +54,10 @@ CURVES_SIZE_INCHES = (5.4, 2.8)
 
 @dataclass(frozen=True)
 class Bar:
-    """One score as a bar with its 95 % interval; shares from 0 to 1."""
+    """One score as a bar with its 95 % interval."""
 
     predictor: str
-    share: float
+    score: float
     low: float
     high: float
 
@@ -80,11 +82,12 @@ class Curve:
     is_dashed: bool = False
 
 
-def draw_bars(rows: Sequence[BarRow], description: str) -> Markup:
-    """Return horizontal bars with interval whiskers, in percent, as SVG. `description` is read to the blind."""
+def draw_bars(rows: Sequence[BarRow], description: str, figures: Figures) -> Markup:
+    """Return horizontal bars with interval whiskers as SVG. `description` is read to the blind."""
     from matplotlib.figure import Figure
 
     gap = 0.75
+    factor = 100 if figures.percent else 1
     bars = sum(len(row.bars) for row in rows)
     inches_a_bar = 0.2 if bars == len(rows) else 0.145
     with _settings():
@@ -96,16 +99,16 @@ def draw_bars(rows: Sequence[BarRow], description: str) -> Markup:
         for row in rows:
             centres.append(place + (len(row.bars) - 1) / 2)
             for bar in row.bars:
-                axes.barh(place, 100 * bar.share, height=0.8, linewidth=1.2, **STYLES[bar.predictor])
-                axes.plot([100 * bar.low, 100 * bar.high], [place, place], color=INK["text"], linewidth=1.2,
+                axes.barh(place, factor * bar.score, height=0.8, linewidth=1.2, **STYLES[bar.predictor])
+                axes.plot([factor * bar.low, factor * bar.high], [place, place], color=INK["text"], linewidth=1.2,
                           marker="|", markersize=5, markeredgewidth=1.2, solid_capstyle="butt")  # fmt: skip
                 place += 1
             place += gap
         axes.set_yticks(centres, [row.label for row in rows])
         axes.set_ylim(place - gap, -1)
         highest = max((bar.high for row in rows for bar in row.bars), default=1.0)
-        axes.set_xlim(0, min(100, 100 * highest * 1.05 + 1))
-        axes.set_xlabel("right answers, %, with 95 % intervals")
+        axes.set_xlim(0, min(100, 100 * highest * 1.05 + 1) if figures.percent else 1.05 * highest or 1)
+        axes.set_xlabel(f"{'score, %' if figures.percent else 'score'}, with 95 % intervals")
         _plain(axes, grid="x")
         return _svg(figure, description)
 

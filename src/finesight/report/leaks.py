@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.files import Content
 from finesight.report.thumbnails import data_uri
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from finesight.numerals import Figures, count, figures_of, loss, plural
 from finesight.recipe.recipe import Stage
 from finesight.report.figures import Bar, BarRow, Curve, draw_bars, draw_curves
 from finesight.report.files import Content, RunFiles
-from finesight.report.numerals import count, loss, percent, plural
 from finesight.report.tasks import PREDICTORS, shorten
 
 MOST_ROWS = 8
@@ -42,10 +42,11 @@ def task_panels(task: Content) -> tuple[Panel, ...]:
     if not measured:
         return ()
     rows = [BarRow(PREDICTORS[each], (_bar(each, task["scores"][each]),)) for each in measured]
-    panels = [Panel(_scores_title(task), draw_bars(rows, _scores_title(task)))]
+    title, figures = _scores_title(task), figures_of(task)
+    panels = [Panel(title, draw_bars(rows, title, figures))]
     if task["role"] == "held_out":
         breakdowns = task.get("by", {}).items()
-        panels += [_breakdown_panel(task["name"], name, kinds) for name, kinds in breakdowns if len(kinds) > 1]
+        panels += [_breakdown_panel(task, name, kinds) for name, kinds in breakdowns if len(kinds) > 1]
     return tuple(panels)
 
 
@@ -55,20 +56,22 @@ def stage_panels(files: RunFiles, stage: Stage) -> tuple[Panel, ...]:
 
 
 def _scores_title(task: Content) -> str:
-    scores = task["scores"]
+    scores, figures = task["scores"], figures_of(task)
+    of_what = "of the answers are right " if task.get("scale", {}).get("binary", True) else ""
     parts = [
-        f"{percent(scores[predictor]['score'])} {words}"
+        f"{figures.value(scores[predictor]['score'])} {words}"
         for predictor, words in (
-            ("after", "of the answers are right after tuning"),
+            ("after", f"{of_what}after tuning"),
             ("before", "before"),
             ("blind", "from the question alone"),
         )
         if scores.get(predictor)
     ]
-    return f"{task['name']}: {', '.join(parts)}"
+    name = task["name"] if of_what else f"{task['name']} ({task['metric']})"
+    return f"{name}: {', '.join(parts)}"
 
 
-def _breakdown_panel(task: str, name: str, kinds: Sequence[Content]) -> Panel:
+def _breakdown_panel(task: Content, name: str, kinds: Sequence[Content]) -> Panel:
     shown = sorted(kinds, key=lambda kind: -kind["examples"])[:MOST_ROWS]
     predictors = [each for each in PREDICTORS if any(kind["scores"].get(each) for kind in shown)]
     rows = [
@@ -78,35 +81,37 @@ def _breakdown_panel(task: str, name: str, kinds: Sequence[Content]) -> Panel:
         )
         for kind in shown
     ]
-    title = f"{task} by {name.replace('_', ' ')}: {_changes(kinds)}"
+    figures = figures_of(task)
+    title = f"{task['name']} by {name.replace('_', ' ')}: {_changes(kinds, figures)}"
     return Panel(
         title,
-        draw_bars(rows, title),
+        draw_bars(rows, title, figures),
         tuple(Key(each, PREDICTORS[each]) for each in predictors),
         f"The {MOST_ROWS} most frequent of {len(kinds)}." if len(kinds) > MOST_ROWS else "",
     )
 
 
-def _changes(kinds: Sequence[Content]) -> str:
+def _changes(kinds: Sequence[Content], figures: Figures) -> str:
     """Return what changed: each kind where they are few, else in how many the score rose. Never the largest change
     of many: among many small kinds some change is always large."""
     compared = [kind for kind in kinds if kind["scores"].get("before") and kind["scores"].get("after")]
     if not compared:
-        return f"right answers of {plural(len(kinds), 'kind')}"
+        return f"scores of {plural(len(kinds), 'kind')}"
     if len(compared) <= 3:
-        return ", ".join(map(_change, sorted(compared, key=lambda kind: -kind["examples"])))
+        return ", ".join(_change(kind, figures) for kind in sorted(compared, key=lambda kind: -kind["examples"]))
     rose = sum(kind["scores"]["after"]["score"] > kind["scores"]["before"]["score"] for kind in compared)
     fell = sum(kind["scores"]["after"]["score"] < kind["scores"]["before"]["score"] for kind in compared)
     return f"the score rose in {rose} of {len(compared)} kinds and fell in {fell}"
 
 
-def _change(kind: Content) -> str:
+def _change(kind: Content, figures: Figures) -> str:
     scores = kind["scores"]
-    return f"{kind['value']} {percent(scores['before']['score'])} → {percent(scores['after']['score'])}"
+    return f"{kind['value']} {figures.value(scores['before']['score'])} → {figures.value(scores['after']['score'])}"
 
 
 def _bar(predictor: str, score: Content) -> Bar:
-    return Bar(predictor, score["score"], score["low"], score["high"])
+    high = score["score"] if score["high"] is None else score["high"]
+    return Bar(predictor, score["score"], score["low"], high)
 
 
 def _loss_panel(files: RunFiles, stage: Stage) -> Iterator[Panel]:

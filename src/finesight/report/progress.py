@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from finesight.numerals import count, loss
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Stage
 from finesight.report.files import RunFiles
-from finesight.report.numerals import count, loss
 
 State = Literal["done", "partly", "not yet"]
 

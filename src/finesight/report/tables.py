@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.files import Content, RunFiles
 from finesight.report.leaks import LeakRow, leak_row
 from finesight.report.tasks import shorten

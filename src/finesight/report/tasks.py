@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.files import Content, RunFiles
 from finesight.schema import Record
 
@@ -27,9 +27,13 @@ ROLES: Mapping[str, str] = {
 }
 OUTCOMES: Mapping[str, str] = {
     "right": "Right",
-    "wrong": "Wrong",
+    "partly": "Partly right",
+    "other_format": "Right answer among other words",
+    "other_language": "In another script",
+    "unparsed": "No option to be read from it",
     "empty": "No answer at all",
     "cut": "Cut at the token limit",
+    "wrong": "Wrong",
 }
 
 
@@ -112,8 +116,8 @@ def view_task(files: RunFiles, task: Content) -> TaskView:
     return TaskView(
         name=task["name"],
         role=ROLES[task["role"]],
-        before=percent_or_missing(scores, "before"),
-        after=percent_or_missing(scores, "after"),
+        before=value_or_missing(task, "before"),
+        after=value_or_missing(task, "after"),
         statement=statement(task),
         size=size(task, [record for answered in records.values() for record in answered]),
         metric=task["metric"],
@@ -123,7 +127,9 @@ def view_task(files: RunFiles, task: Content) -> TaskView:
         differences=tuple(_difference_rows(task)),
         outcomes=tuple(_outcome_rows(task)),
         answers=tuple(_answer_rows(records)),
-        breakdowns=tuple(_breakdown(name, rows) for name, rows in task.get("by", {}).items() if rows),
+        breakdowns=tuple(
+            _breakdown(name, rows, numerals.figures_of(task)) for name, rows in task.get("by", {}).items() if rows
+        ),
     )
 
 
@@ -132,15 +138,17 @@ def statement(task: Content) -> str:
     difference = task.get("difference")
     if not difference:
         return "There is no paired difference: the task was not measured both before and after."
-    figures = numerals.difference(difference)
     if task["role"] == "forgetting":
-        return _kept_or_lost(difference, figures)
-    if difference["low"] > 0:
-        told = f"Better: {figures}."
-    elif difference["high"] < 0:
-        told = f"Worse: {figures}."
+        return _kept_or_lost(task)
+    figures = numerals.figures_of(task)
+    told = figures.difference(difference)
+    low, high = figures.gain(difference)
+    if low > 0:
+        told = f"Better: {told}."
+    elif high < 0:
+        told = f"Worse: {told}."
     else:
-        told = f"No difference found: {figures}. The interval contains zero."
+        told = f"No difference found: {told}. The interval contains zero."
     return f"{told} {_beside_best_baseline(task)}".rstrip()
 
 
@@ -154,27 +162,30 @@ def size(task: Content, records: Sequence[Record]) -> str:
     return f"{questions} in {numerals.plural(task['groups'], 'group')}"
 
 
-def percent_or_missing(scores: Mapping[str, Any], predictor: str) -> str:
-    """Return a predictor's score in percent, or a dash where it was not measured."""
-    return numerals.percent(scores[predictor]["score"]) if scores.get(predictor) else numerals.NOT_MEASURED
+def value_or_missing(task: Content, predictor: str) -> str:
+    """Return a predictor's score, or a dash where it was not measured."""
+    score = task["scores"].get(predictor)
+    return numerals.figures_of(task).value(score["score"]) if score else numerals.NOT_MEASURED
 
 
 def _beside_best_baseline(task: Content) -> str:
-    over = task.get("over_baseline")
-    if not over or over["low"] > 0:
+    over, figures = task.get("over_baseline"), numerals.figures_of(task)
+    if not over or figures.gain(over)[0] > 0:
         return ""
     baseline = _lower_first(PREDICTORS[over["from"]])
-    compared = "Worse than" if over["high"] < 0 else "No better than"
-    return f"{compared} its best baseline ({baseline}): {numerals.difference(over)}."
+    compared = "Worse than" if figures.gain(over)[1] < 0 else "No better than"
+    return f"{compared} its best baseline ({baseline}): {figures.difference(over)}."
 
 
-def _kept_or_lost(difference: Content, figures: str) -> str:
-    if difference["high"] < 0:
-        return f"Lost: {figures}."
-    if difference["low"] > 0:
-        return f"Kept, and gained: {figures}."
-    possible = numerals.percent(-difference["low"]).removesuffix(" %")
-    return f"No loss found: {figures}. A loss of up to {possible} points cannot be ruled out."
+def _kept_or_lost(task: Content) -> str:
+    difference, figures = task["difference"], numerals.figures_of(task)
+    low, high = figures.gain(difference)
+    told = figures.difference(difference)
+    if high < 0:
+        return f"Lost: {told}."
+    if low > 0:
+        return f"Kept, and gained: {told}."
+    return f"No loss found: {told}. A loss of up to {figures.size(low)} cannot be ruled out."
 
 
 def _score_row(task: Content, predictor: str) -> ScoreRow:
@@ -183,18 +194,19 @@ def _score_row(task: Content, predictor: str) -> ScoreRow:
         predictor=predictor,
         name=PREDICTORS[predictor],
         right=f"{numerals.count(score['right'])} of {numerals.count(task['examples'])}",
-        score=numerals.percent(score["score"]),
-        interval=numerals.interval(score["low"], score["high"]),
+        score=numerals.figures_of(task).value(score["score"]),
+        interval=numerals.figures_of(task).interval(score["low"], score["high"]),
     )
 
 
 def _difference_rows(task: Content) -> Iterator[DifferenceRow]:
+    figures = numerals.figures_of(task)
     for difference in (task.get("difference"), task.get("over_baseline")):
         if difference:
             yield DifferenceRow(
                 name=f"{PREDICTORS[difference['to']]} − {_lower_first(PREDICTORS[difference['from']])}",
-                estimate=numerals.signed_points(difference["estimate"]),
-                interval=numerals.interval(difference["low"], difference["high"]),
+                estimate=figures.change(difference["estimate"]),
+                interval=figures.interval(difference["low"], difference["high"]),
                 p_mcnemar=numerals.probability(difference["p_mcnemar"]),
                 better=numerals.count(difference["better"]),
                 worse=numerals.count(difference["worse"]),
@@ -204,7 +216,10 @@ def _difference_rows(task: Content) -> Iterator[DifferenceRow]:
 
 def _outcome_rows(task: Content) -> Iterator[OutcomeRow]:
     outcomes = task.get("outcomes", {})
+    told = {outcome for counts in outcomes.values() for outcome, number in counts.items() if number}
     for outcome, name in OUTCOMES.items():
+        if outcome not in ("right", "wrong") and outcome not in told:
+            continue
         yield OutcomeRow(
             name=name,
             before=_share_of(outcomes.get("before", {}).get(outcome), task["examples"]),
@@ -230,20 +245,24 @@ def _answer_rows(records: Mapping[str, Sequence[Record]], most: int = 4) -> Iter
         )
 
 
-def _breakdown(name: str, rows: Sequence[Content]) -> BreakdownTable:
+def _breakdown(name: str, rows: Sequence[Content], figures: numerals.Figures) -> BreakdownTable:
     shown = [predictor for predictor in PREDICTORS if any(row["scores"].get(predictor) for row in rows)]
     return BreakdownTable(
         name=name.replace("_", " "),
         columns=("Questions", *(PREDICTORS[predictor] for predictor in shown)),
         rows=tuple(
-            (str(row["value"]), numerals.count(row["examples"]), *(_cell(row["scores"], each) for each in shown))
+            (
+                str(row["value"]),
+                numerals.count(row["examples"]),
+                *(_cell(row["scores"], each, figures) for each in shown),
+            )
             for row in sorted(rows, key=lambda row: -row["examples"])
         ),
     )
 
 
-def _cell(scores: Mapping[str, Any], predictor: str) -> str:
-    return numerals.score(scores[predictor]) if scores.get(predictor) else numerals.NOT_MEASURED
+def _cell(scores: Mapping[str, Any], predictor: str, figures: numerals.Figures) -> str:
+    return figures.score(scores[predictor]) if scores.get(predictor) else numerals.NOT_MEASURED
 
 
 def shorten(text: str, most: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.files import Content
 from finesight.report.tables import learning_summary
-from finesight.report.tasks import PREDICTORS, percent_or_missing, statement
+from finesight.report.tasks import PREDICTORS, statement, value_or_missing
 from finesight.rundir import MEASURED
 
 if TYPE_CHECKING:
@@ -35,16 +35,17 @@ def comparison_table(comparison: Content) -> Table:
 
     table = _table(words=("",), numbers=("Score", "95 % interval", "McNemar p", "Better", "Worse"))
     for task in comparison["tasks"]:
+        figures = numerals.figures_of(task)
         size = f"{numerals.plural(task['examples'], 'example')}\n{numerals.plural(task['groups'], 'group')}"
         table.add_row(Text.assemble((task["name"], "bold"), f"\n{task['metric']}\n{size}"))
         for side in ("a", "b"):
             score = task[side]
             table.add_row(
                 Text(f"  {comparison[side]}"),
-                numerals.percent(score["score"]),
-                Text(numerals.interval(score["low"], score["high"])),
+                figures.value(score["score"]),
+                Text(figures.interval(score["low"], score["high"])),
             )
-        table.add_row(*map(Text, ("  difference", *_difference_cells(task["difference"]))))
+        table.add_row(*map(Text, ("  difference", *_difference_cells(task["difference"], figures))))
         table.add_section()
     left_out = comparison.get("left_out", [])
     table.caption = Text(f"In one of the two only: {', '.join(left_out)}.") if left_out else None
@@ -55,11 +56,12 @@ def score_table(task: Content) -> Table:
     """Return the table of `finesight evaluate`: what each predictor scores on a task and on each kind of question."""
     from rich.text import Text
 
+    figures = numerals.figures_of(task)
     shown = [predictor for predictor in EVALUATED if predictor in task["scores"]]
     table = _table(words=(task["name"],), numbers=("Questions", *(EVALUATED[predictor] for predictor in shown)))
 
     def add_row(name: str, row: Content) -> None:
-        scores = [numerals.percent(row["scores"][predictor]["score"]) for predictor in shown]
+        scores = [figures.value(row["scores"][predictor]["score"]) for predictor in shown]
         table.add_row(*map(Text, (name, numerals.count(row["examples"]), *scores)))
 
     add_row("all", task)
@@ -71,7 +73,7 @@ def score_table(task: Content) -> Table:
     model = task["scores"][MEASURED]
     table.caption = Text(
         f"{task['metric']}, {numerals.plural(task['groups'], 'group')}; the model's 95 % interval is "
-        f"{numerals.interval(model['low'], model['high'])}"
+        f"{figures.interval(model['low'], model['high'])}"
     )
     return table
 
@@ -103,14 +105,12 @@ def _verdict_lines(verdict: Content) -> Iterator[str]:
         return
     for task in verdict.get("tasks", []):
         scores = task["scores"]
-        change = f"{percent_or_missing(scores, 'before')} → {percent_or_missing(scores, 'after')}"
+        change = f"{value_or_missing(task, 'before')} → {value_or_missing(task, 'after')}"
         size = f"{numerals.plural(task['examples'], 'question')} in {numerals.plural(task['groups'], 'group')}"
         yield f"  {task['name']}: {change} ({size}). {statement(task)}"
         measured = [each for each in BASELINES if scores.get(each)]
         if measured:
-            baselines = (
-                f"{_in_a_line(PREDICTORS[each])} {numerals.percent(scores[each]['score'])}" for each in measured
-            )
+            baselines = (f"{_in_a_line(PREDICTORS[each])} {value_or_missing(task, each)}" for each in measured)
             yield f"    beside it: {', '.join(baselines)}"
     for warning in headline.get("warnings", []):
         yield f"warning: {warning}"
@@ -126,10 +126,10 @@ def _part_cells(part: Content) -> tuple[str, ...]:
     )
 
 
-def _difference_cells(change: Content) -> tuple[str, ...]:
+def _difference_cells(change: Content, figures: numerals.Figures) -> tuple[str, ...]:
     return (
-        numerals.signed_points(change["estimate"]),
-        numerals.interval(change["low"], change["high"]),
+        figures.change(change["estimate"]),
+        figures.interval(change["low"], change["high"]),
         numerals.probability(change["p_mcnemar"]),
         numerals.count(change["better"]),
         numerals.count(change["worse"]),

@@ -92,3 +92,5 @@ class Metric:
     normalise: Callable[[str], str]
     """The form in which two answers count as the same: what the majority baseline counts."""
     scale: Scale = RIGHT_OR_WRONG
+    can_read: Callable[[Record], bool] | None = None
+    """Whether an answer can be made out at all, where answers are parsed, as letters of options are."""

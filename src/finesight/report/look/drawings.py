@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from finesight.report import numerals
+from finesight import numerals
 
 BARS = (240, 56)
 """Width and height of the bars, in units of the drawing."""

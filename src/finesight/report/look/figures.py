@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.look.tokens import visible
 from finesight.report.tasks import shorten
 

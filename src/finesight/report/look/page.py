@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finesight.report import numerals
+from finesight import numerals
 from finesight.report.look.drawings import draw_bars, draw_rows, draw_sight
 from finesight.report.look.figures import figure_rows, sum_up
 from finesight.report.look.tokens import write_row, write_segment

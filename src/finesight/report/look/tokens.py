@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from finesight.report import numerals
+from finesight import numerals
 
 _SHOWN_BLANKS = {"\n": "↵\n", "\t": "⇥\t", "\r": "␍"}
 _UNSEEN = ("Cc", "Cf")

@@ -1,0 +1,111 @@
+"""What became of each answer: right, or which kind of wrong.
+
+A model that has learned the form of an answer looks as if it had learned the answer: "The dog is red." scores nothing
+where "red" is asked for, and all once the model is brief. So what is wrong only in its form is counted apart, before
+and after.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from typing import Literal
+
+from finesight.evaluate.metrics.metric import Metric
+from finesight.evaluate.score import Scored, is_right
+from finesight.schema import Record
+
+Outcome = Literal["right", "partly", "other_format", "other_language", "unparsed", "empty", "cut", "wrong"]
+OUTCOMES: dict[Outcome, str] = {
+    "right": "full marks",
+    "partly": "some of the marks, where a metric gives parts",
+    "other_format": "names a right answer, and no opposite or other option, among more words",
+    "other_language": "most of its letters are of a script that no right answer has",
+    "unparsed": "no option can be read from it",
+    "empty": "nothing was said",
+    "cut": "ended by the token limit before it was right",
+    "wrong": "none of these",
+}
+"""Each kind, with its rule. The first that holds is an answer's own, in the order of `outcome_of`."""
+FORM_NOT_KNOWLEDGE: tuple[Outcome, ...] = ("other_format", "other_language")
+"""What tuning can mend by teaching how to answer, and nothing to answer."""
+_OPPOSITES = ({"yes", "no"}, {"да", "нет"})
+
+
+def outcomes_of(scored: Scored) -> list[Outcome]:
+    """Return what became of each answer, in the order of the records. What has no score of its own is left out."""
+    pairs = zip(scored.records, scored.measured.items, strict=True)
+    return [outcome_of(record, score, scored.metric) for record, score in pairs if score == score]
+
+
+def count_outcomes(scored: Scored) -> dict[str, int]:
+    """Return how many answers were of each kind; nothing where a metric scores no answers, as perplexity."""
+    if not scored.metric.scale.higher_is_better:
+        return {}
+    counts = Counter(outcomes_of(scored))
+    return {outcome: counts[outcome] for outcome in OUTCOMES}
+
+
+def count_became_right(before: Scored, after: Scored) -> dict[str, int]:
+    """Return of the answers that became right what they were before. Both must be in one order (`align`)."""
+    pairs = zip(outcomes_of(before), outcomes_of(after), strict=True)
+    counts = Counter(first for first, second in pairs if second == "right" != first)
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
+
+
+def outcome_of(record: Record, score: float, metric: Metric) -> Outcome:
+    """Return what became of an answer. A right answer is right however it ended."""
+    if is_right(metric, score):
+        return "right"
+    if not record.prediction.strip():
+        return "empty"
+    if _is_in_another_language(record):
+        return "other_language"
+    if metric.scale.binary and _names_a_right_answer(record, metric):
+        return "other_format"
+    if record.finish_reason == "length":
+        return "cut"
+    if metric.can_read is not None and not metric.can_read(record):
+        return "unparsed"
+    return "partly" if not metric.scale.binary and score > metric.scale.low else "wrong"
+
+
+def script_of(text: str) -> str:
+    """Return the script of most of a text's letters, as Unicode names it ("LATIN", "CYRILLIC"); "" without letters."""
+    scripts = Counter(unicodedata.name(letter, "").split(" ")[0] for letter in text if letter.isalpha())
+    return scripts.most_common(1)[0][0] if scripts else ""
+
+
+def _is_in_another_language(record: Record) -> bool:
+    expected = {script_of(reference) for reference in record.references}
+    found = script_of(record.prediction)
+    return bool(found) and "" not in expected and found not in expected
+
+
+def _names_a_right_answer(record: Record, metric: Metric) -> bool:
+    said = metric.normalise(record.prediction).split()
+    right = [metric.normalise(reference).split() for reference in record.references]
+    named = [words for words in right if _contains(said, words)]
+    if not named:
+        return False
+    others = [metric.normalise(choice).split() for choice in record.choices]
+    return not any(
+        _contains(said, words) for words in (*others, *_opposites(named)) if words not in right
+    )  # fmt: skip
+
+
+def _opposites(named: list[list[str]]) -> list[list[str]]:
+    return [
+        [opposite]
+        for pair in _OPPOSITES
+        for words in named
+        if len(words) == 1 and words[0] in pair
+        for opposite in pair - set(words)
+    ]
+
+
+def _contains(text: list[str], words: list[str]) -> bool:
+    """Return whether `words` stand in `text`, one after another."""
+    if not words:
+        return False
+    return any(text[start : start + len(words)] == words for start in range(len(text) - len(words) + 1))
