@@ -58,13 +58,13 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = ("new", "check", "look", "params", "run", "evaluate", "compare", "report", "ask", "list", "env", "svg")
-    assert [line.split()[0] for line in commands.strip().splitlines()] == list(verbs)
+    verbs = "new check look params run evaluate score compare report ask list env svg"
+    assert [line.split()[0] for line in commands.strip().splitlines()] == verbs.split()
     assert "..." not in commands, "a summary is too long for its line"
 
 
 @pytest.mark.parametrize(
-    "verb", ["new", "check", "look", "params", "run", "train", "evaluate", "compare", "report", "ask"]
+    "verb", ["new", "check", "look", "params", "run", "train", "evaluate", "score", "compare", "report", "ask"]
 )
 def test_every_verb_has_help(verb: str) -> None:
     done = finesight(verb, "--help")
@@ -155,11 +155,28 @@ def predictions(path: Path, answers: list[str]) -> Path:
 def test_compare_prints_a_table_or_json(tmp_path: Path) -> None:
     a, b = predictions(tmp_path / "a.jsonl", ["yes", "no"] * 30), predictions(tmp_path / "b.jsonl", ["yes"] * 60)
     comparison = json.loads(finesight("compare", str(a), str(b), "--json").stdout)
-    assert comparison["tasks"][0]["difference"]["estimate"] == 0.5
+    assert comparison["tasks"][0]["differences"]["b.jsonl"]["estimate"] == 0.5
     printed = finesight("compare", str(a), str(b))
     assert printed.returncode == 0 and "a.jsonl" in printed.stdout and "50.0" in printed.stdout
     refused = finesight("compare", str(a), str(predictions(tmp_path / "c.jsonl", ["yes"] * 9)))
     assert refused.returncode == 2 and "hint: --intersect" in refused.stderr and refused.stdout == ""
+
+
+def test_score_names_each_way_of_being_wrong(tmp_path: Path) -> None:
+    answers = ["yes", "Yes, it is.", "да", "", "no"]
+    file = predictions(tmp_path / "a.jsonl", answers)
+    with file.open("a", encoding="utf-8") as lines:
+        cut = Record("9", "It is not easy to", ("yes",), finish_reason="length")
+        lines.write(json.dumps(cut.to_json()) + "\n")
+    scored = json.loads(finesight("score", str(file), "--metric", "exact_match", "--json").stdout)
+    assert {outcome: count for outcome, count in scored["outcomes"].items() if count} == dict.fromkeys(
+        ("right", "other_format", "other_language", "empty", "cut", "wrong"), 1
+    )
+    printed = finesight("score", str(file), "--metric", "exact_match")
+    for words in ("16.7 %", "Right answer among other words", "In another script", "No answer at all", "Cut at the"):
+        assert words in printed.stdout
+    unknown = finesight("score", str(file), "--metric", "luck")
+    assert unknown.returncode == 2 and "hint: the metrics are exact_match" in unknown.stderr
 
 
 def test_new_writes_a_recipe_once(tmp_path: Path) -> None:

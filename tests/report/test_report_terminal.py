@@ -67,10 +67,15 @@ def test_a_verdict_that_is_not_there_is_said() -> None:
 
 
 def test_a_comparison_shows_names_as_they_are() -> None:
-    change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_mcnemar": 0.012, "better": 30, "worse": 10}
-    task = {"name": "held_out", "metric": "exact_match", "examples": 1451, "groups": 63, "a": score(0.4),
-            "b": score(0.5), "difference": change}  # fmt: skip
-    shown = printed(comparison_table({"a": "[red]first[/red]", "b": "second", "tasks": [task], "left_out": ["[x]"]}))
+    change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_holm": 0.012, "better": 30, "worse": 10,
+              "smallest_detectable": 0.11, "from": "[red]first[/red]"}  # fmt: skip
+    unsure = {**change, "low": -0.02}
+    names = ["[red]first[/red]", "second", "third"]
+    task = {"name": "held_out", "metric": "exact_match", "examples": 1451, "groups": 63,
+            "scores": dict(zip(names, (score(0.4), score(0.5), score(0.5)), strict=True)),
+            "differences": {"second": change, "third": unsure}, "left_out": dict.fromkeys(names, 3)}  # fmt: skip
+    table = printed(comparison_table({"contenders": names, "tasks": [task], "left_out": ["[x]"]}))
+    shown = " ".join(table.split())
 
     for expected in (
         "[red]first[/red]",
@@ -80,7 +85,9 @@ def test_a_comparison_shows_names_as_they_are() -> None:
         "+10.0 points",
         "[2.0, 18.0]",
         "0.012",
-        "[x]",
+        "Not answered by all: [x]",
+        "third: no difference found; one under 11.0 points would mostly have gone unnoticed.",
+        "second: 3 answers to other examples left out",
     ):
         assert expected in shown
 

@@ -81,7 +81,7 @@ def test_a_rehearsal_is_never_compared_or_evaluated(
 ) -> None:
     recipe, run = write_recipe(), tmp_path / "run"
     rehearse(finesight, recipe, run)
-    for arguments in (("compare", run, run), ("evaluate", run, recipe)):
+    for arguments in (("compare", run, f"{run}@before"), ("evaluate", run, recipe)):
         refused = finesight(*arguments)
         assert refused.code == 2
         assert "a rehearsal" in refused.stderr

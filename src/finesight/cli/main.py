@@ -21,6 +21,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "run": runs.run,
     "train": runs.run,
     "evaluate": runs.evaluate,
+    "score": results.score,
     "compare": results.compare,
     "report": results.report,
     "ask": runs.ask,

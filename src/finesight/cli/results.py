@@ -1,4 +1,4 @@
-"""Verbs that read what runs have left: compare, report. They need no torch."""
+"""Verbs that read what runs have left: score, compare, report. They need no torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,32 @@ from finesight.cli.options import JsonOption, RunArgument
 from finesight.cli.output import print_json, print_rich
 
 
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A predictions file (.jsonl).")],
+    metric: Annotated[str, typer.Option(metavar="METRIC", help="How answers are scored: `finesight list metrics`.")],
+    json: JsonOption = False,
+) -> None:
+    """Score a predictions file: no model is needed.
+
+    A line is {"id": "17", "prediction": "yes", "references": ["yes", "yeah"]}; docs/run-folder.md names what else it
+    may hold.
+    """
+    from finesight.evaluate.scoring import score_file
+
+    scored = score_file(file, metric)
+    if json:
+        print_json(scored)
+        return
+    from finesight.report.terminal import how_scored, records_table
+
+    print_rich(records_table(scored), how_scored(scored))
+
+
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run folder or a predictions file (.jsonl).")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
+    contenders: Annotated[
+        list[str],
+        typer.Argument(metavar="A B ...", help="Run folders, RUN@before or RUN@blind, or predictions files (.jsonl)."),
+    ],
     metric: Annotated[
         str | None,
         typer.Option(
@@ -21,17 +44,17 @@ def compare(
         ),
     ] = None,
     intersect: Annotated[
-        bool, typer.Option("--intersect", help="Compare the examples in both, where the two differ.")
+        bool, typer.Option("--intersect", help="Compare the examples that all have answered, where they differ.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Compare two runs on the same examples.
+    """Compare two or more runs on the same examples.
 
-    Also two predictions files. Gives each one's score, and the paired difference with its interval.
+    Also predictions files. Gives each one's score, and the paired difference from the first with its interval.
     """
     from finesight.evaluate.comparison import compare as compare_records
 
-    comparison = compare_records(a, b, metric, intersect=intersect)
+    comparison = compare_records(contenders, metric, intersect=intersect)
     if json:
         print_json(comparison)
         return

@@ -1,114 +1,114 @@
-"""Two runs, or two predictions files, on the same examples: how much higher the second scores."""
+"""Several predictors on the same examples: what each scores, and how much the others differ from the first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from finesight.errors import UserError
+from finesight.evaluate.contenders import Contender, open_contenders
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.predictions import read_predictions
 from finesight.evaluate.score import Scored, align, difference_between, score_records, summarise
-from finesight.rundir import RunDir
+from finesight.evaluate.stats import adjust_holm
 from finesight.schema import Record
 
 DEFAULT_METRIC = "exact_match"
 DEFAULT_SEED = 42
+INTERSECT = "--intersect compares the examples that all have answered"
 
 
 def compare(
-    a: Path, b: Path, metric: str | None = None, *, intersect: bool = False, seed: int = DEFAULT_SEED
+    named: Sequence[str], metric: str | None = None, *, intersect: bool = False, seed: int = DEFAULT_SEED
 ) -> dict[str, Any]:
-    """Return the scores of `a` and `b` and their paired difference (b minus a) for each task that they share.
+    """Return what each of `named` scores on every task that all have answered, and the differences from the first.
 
-    Two run folders are compared by their `after` records, each task by the metric of its recipe unless `metric`
-    names one; two predictions files by `metric` or exact match. `intersect` allows different sets of examples, and
-    compares those in both. Returns `{"a", "b", "tasks", "left_out"}`; a task has `name`, `metric`, `examples`,
-    `groups`, `a`, `b` (scores as in verdict.json), `difference`, and `only_in_a` and `only_in_b`, the number of
-    examples left out. Raises `UserError` when there is nothing that can be compared.
+    A run is compared by its `after` records, each task by the metric of its recipe unless `metric` names one.
+    `intersect` allows different sets of examples, and compares those that are in all. Returns `{"contenders",
+    "tasks", "left_out"}`; a task has `name`, `metric`, `scale`, `examples`, `groups`, and for each contender a score
+    as in verdict.json (`scores`), how many of its answers were left out (`left_out`) and, but for the first, the
+    paired difference from the first (`differences`), whose `p_holm` holds for all differences of all tasks together.
+    Raises `UserError` when there is nothing that can be compared.
     """
-    names = _labels(a, b)
-    if a.is_dir() != b.is_dir():
-        raise UserError(f"{a} and {b}: one is a folder, the other a file", hint="compare two runs, or two .jsonl files")
-    if a.is_dir():
-        run_a, run_b = RunDir.existing(a), RunDir.existing(b)
-        for run in (run_a, run_b):
-            if run.is_rehearsal:
-                raise UserError(f"{run.path}: a rehearsal, whose figures mean nothing", hint="compare two runs")
-        metrics, left_out = _shared_tasks(run_a, run_b, metric)
-        records = {name: (run_a.records("after", name), run_b.records("after", name)) for name in metrics}
-    else:
-        metrics, left_out = {a.stem if a.stem == b.stem else "predictions": metric or DEFAULT_METRIC}, []
-        records = dict.fromkeys(metrics, (read_predictions(a), read_predictions(b)))
-    tasks = [
-        _compare_records(task, metrics[task], names, records[task], intersect=intersect, seed=seed) for task in metrics
-    ]
-    return {"a": names[0], "b": names[1], "tasks": tasks, "left_out": left_out}
+    contenders = open_contenders(named)
+    metrics, left_out = _shared_tasks(contenders, metric)
+    tasks = [_compare_on(task, metrics[task], contenders, intersect=intersect, seed=seed) for task in metrics]
+    _correct_for_several(list(chain.from_iterable(task["differences"].values() for task in tasks)))
+    return {"contenders": [contender.name for contender in contenders], "tasks": tasks, "left_out": left_out}
 
 
-def _labels(a: Path, b: Path) -> tuple[str, str]:
-    names = (a.resolve().name, b.resolve().name)
-    return names if names[0] != names[1] else (str(a), str(b))
+def _shared_tasks(contenders: Sequence[Contender], metric: str | None) -> tuple[dict[str, str], list[str]]:
+    """Return the metric of each task that all have answered, and the names of the other tasks.
 
-
-def _shared_tasks(a: RunDir, b: RunDir, metric: str | None) -> tuple[dict[str, str], list[str]]:
-    """Return the metric of each task that both runs have answered after tuning, and the names of the others."""
-    answered_a, answered_b = _answered(a), _answered(b)
-    shared = {name: metric or own for name, own in answered_a.items() if name in answered_b}
-    left_out = [name for name in dict.fromkeys([*answered_a, *answered_b]) if name not in shared]
+    A file's records stand for the one task that the runs beside it share.
+    """
+    of_runs = [contender for contender in contenders if contender.run is not None]
+    if not of_runs:
+        return {"predictions": metric or DEFAULT_METRIC}, []
+    answered = {contender.name: contender.metrics for contender in of_runs}
+    first, *others = answered.values()
+    shared = {task: metric or own for task, own in first.items() if all(task in other for other in others)}
+    everything = dict.fromkeys(chain.from_iterable(answered.values()))
     if not shared:
+        has = "; ".join(f"{name} has {', '.join(tasks) or 'none'}" for name, tasks in answered.items())
+        raise UserError("no task was answered by all", hint=has)
+    if len(of_runs) < len(contenders) and len(shared) > 1:
         raise UserError(
-            f"{a.path} and {b.path}: no task was answered by both after tuning",
-            hint=f"{a.path} has {_listed(answered_a)}; {b.path} has {_listed(answered_b)}",
+            f"the runs share {len(shared)} tasks ({', '.join(shared)}), and a predictions file answers one",
+            hint="name the runs' own file of that task: RUN/evaluation/after/TASK.jsonl",
         )
-    unlike = [name for name in shared if metric is None and answered_a[name] != answered_b[name]]
-    if unlike:
-        raise UserError(
-            f"{unlike[0]}: scored by {answered_a[unlike[0]]} in {a.path}, by {answered_b[unlike[0]]} in {b.path}",
-            hint="name one for both with --metric",
-        )
-    return shared, left_out
+    for task in shared if metric is None else ():
+        _require_one_metric(task, {name: tasks[task] for name, tasks in answered.items()})
+    return shared, [task for task in everything if task not in shared]
 
 
-def _answered(run: RunDir) -> dict[str, str]:
-    return {task.name: task.metric for task in run.recipe.evaluate if run.records_file("after", task.name).exists()}
+def _require_one_metric(task: str, metrics: Mapping[str, str]) -> None:
+    if len(set(metrics.values())) > 1:
+        told = ", ".join(f"by {metric} in {name}" for name, metric in metrics.items())
+        raise UserError(f"{task}: scored {told}", hint="name one for all with --metric")
 
 
-def _listed(names: Mapping[str, str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _compare_records(
-    task: str, metric: str, names: tuple[str, str], records: tuple[list[Record], list[Record]], *, intersect: bool,
-    seed: int,
-) -> dict[str, Any]:  # fmt: skip
-    label_a, label_b = (f"{task} in {name}" for name in names)
-    a, b = (
-        score_records(own, metric_named(metric), label) for own, label in zip(records, (label_a, label_b), strict=True)
-    )
-    left_a, left_b = 0, 0
-    if intersect:
-        shared = {record.id for record in a.records} & {record.id for record in b.records}
-        if not shared:
-            raise UserError(f"{label_a} and {label_b}: no example is in both")
-        left_a, left_b = len(a.records) - len(shared), len(b.records) - len(shared)
-        a, b = _only(a, shared), _only(b, shared)
-    b = align(a, b, label_a, label_b, hint="--intersect compares the examples that are in both")
+def _compare_on(
+    task: str, metric: str, contenders: Sequence[Contender], *, intersect: bool, seed: int
+) -> dict[str, Any]:
+    records = {contender.name: contender.records(task) for contender in contenders}
+    scored = _score_alike(task, metric, _intersect(records) if intersect else records)
+    first, *others = scored
     return {
         "name": task,
         "metric": metric,
-        "examples": len(a.records),
-        "groups": a.group_count,
-        "a": summarise(a),
-        "b": summarise(b),
-        "difference": {
-            "from": names[0], "to": names[1], **difference_between(a, b, seed).to_json(),
+        "metric_rule": metric_named(metric).rule,
+        "scale": metric_named(metric).scale.to_json(),
+        "examples": len(scored[first].records),
+        "groups": scored[first].group_count,
+        "scores": {name: summarise(own) for name, own in scored.items()},
+        "left_out": {name: len(own) - len(scored[name].records) for name, own in records.items()},
+        "differences": {
+            name: {"from": first, "to": name, **difference_between(scored[first], scored[name], seed).to_json()}
+            for name in others
         },
-        "only_in_a": left_a,
-        "only_in_b": left_b,
-    }  # fmt: skip
+    }
 
 
-def _only(scored: Scored, ids: set[str]) -> Scored:
-    return scored.where([place for place, record in enumerate(scored.records) if record.id in ids])
+def _intersect(records: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
+    """Return of each the records whose id is in all. Before they are scored: a metric may look at all of them."""
+    shared = set.intersection(*({record.id for record in own} for own in records.values()))
+    if not shared:
+        raise UserError("no example was answered by all", hint="their ids have to be those of the same data")
+    return {name: [record for record in own if record.id in shared] for name, own in records.items()}
+
+
+def _score_alike(task: str, metric: str, records: Mapping[str, Sequence[Record]]) -> dict[str, Scored]:
+    """Return the scored records of each contender, all in the order of the first."""
+    scored = {name: score_records(own, metric_named(metric), f"{task} in {name}") for name, own in records.items()}
+    first = next(iter(scored))
+    return {
+        name: align(scored[first], own, f"{task} in {first}", f"{task} in {name}", hint=INTERSECT)
+        for name, own in scored.items()
+    }
+
+
+def _correct_for_several(differences: Sequence[dict[str, Any]]) -> None:
+    adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
+    for difference, p_holm in zip(differences, adjusted, strict=True):
+        difference["p_holm"] = p_holm

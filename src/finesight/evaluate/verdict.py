@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from finesight.errors import UserError
@@ -135,7 +135,7 @@ def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> di
         "role": task.role,
         "metric": task.metric,
         "metric_rule": after.metric.rule,
-        "scale": asdict(after.metric.scale),
+        "scale": after.metric.scale.to_json(),
         "examples": len(after.records),
         "groups": after.group_count,
         "scores": scores,

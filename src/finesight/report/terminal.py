@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from finesight import numerals
 from finesight.report.files import Content
 from finesight.report.tables import learning_summary
-from finesight.report.tasks import PREDICTORS, statement, value_or_missing
+from finesight.report.tasks import OUTCOMES, PREDICTORS, statement, value_or_missing
 from finesight.rundir import MEASURED
 
 if TYPE_CHECKING:
@@ -30,26 +30,77 @@ def verdict_lines(verdict: Content) -> list[str]:
 
 
 def comparison_table(comparison: Content) -> Table:
-    """Return the table of `finesight compare`: of each shared task both scores, then their paired difference."""
+    """Return the table of `finesight compare`: of each shared task every score, and its difference from the first."""
     from rich.text import Text
 
-    table = _table(words=("",), numbers=("Score", "95 % interval", "McNemar p", "Better", "Worse"))
+    table = _table(words=("",), numbers=("Score", "95 % interval", "p (Holm)", "Better", "Worse"))
     for task in comparison["tasks"]:
         figures = numerals.figures_of(task)
         size = f"{numerals.plural(task['examples'], 'example')}\n{numerals.plural(task['groups'], 'group')}"
         table.add_row(Text.assemble((task["name"], "bold"), f"\n{task['metric']}\n{size}"))
-        for side in ("a", "b"):
-            score = task[side]
+        for name, score in task["scores"].items():
             table.add_row(
-                Text(f"  {comparison[side]}"),
+                Text(f"  {name}"),
                 figures.value(score["score"]),
                 Text(figures.interval(score["low"], score["high"])),
             )
-        table.add_row(*map(Text, ("  difference", *_difference_cells(task["difference"], figures))))
+            if change := task["differences"].get(name):
+                cells = _difference_cells(change, figures)
+                table.add_row(*(Text(cell, style="dim") for cell in (f"    minus {change['from']}", *cells)))
         table.add_section()
-    left_out = comparison.get("left_out", [])
-    table.caption = Text(f"In one of the two only: {', '.join(left_out)}.") if left_out else None
+    table.caption = Text("\n".join(_comparison_notes(comparison)))
     return table
+
+
+def records_table(scored: Content) -> Table:
+    """Return the table of `finesight score`: the score, what became of each answer, scores by kind of question."""
+    from rich.text import Text
+
+    figures, score = numerals.figures_of(scored), scored["score"]
+    table = _table(words=(scored["metric"],), numbers=("Answers", "Score", "95 % interval"))
+
+    def add_row(name: str, examples: int, score: Content) -> None:
+        cells = (name, numerals.count(examples), figures.value(score["score"]))
+        table.add_row(*map(Text, (*cells, figures.interval(score["low"], score["high"]))))
+
+    add_row("all", scored["examples"], score)
+    for rows in scored["by"].values():
+        table.add_section()
+        for row in rows:
+            add_row(row["value"], row["examples"], row["scores"]["answers"])
+    table.add_section()
+    for outcome, number in scored["outcomes"].items():
+        if number:
+            share = numerals.percent(number / scored["examples"])
+            table.add_row(*map(Text, (OUTCOMES[outcome], numerals.count(number), share)))
+    table.caption = Text(numerals.plural(scored["groups"], "group"))
+    return table
+
+
+def how_scored(scored: Content) -> str:
+    """Return the metric's rule, and how sure the score is with and without regard to groups."""
+    figures, score = numerals.figures_of(scored), scored["score"]
+    naive = f"{figures.number(score['naive_standard_error'])} as if all answers were independent"
+    clustered = score["standard_error"]
+    errors = f"{figures.number(clustered)} by group, {naive}" if clustered is not None else naive
+    return f"Standard error: {errors}.\n{scored['metric_rule']}\nThe rule is from: {scored['metric_source']}"
+
+
+def _comparison_notes(comparison: Content) -> Iterator[str]:
+    for task in comparison["tasks"]:
+        figures = numerals.figures_of(task)
+        for name, change in task["differences"].items():
+            low, high = figures.gain(change)
+            if low <= 0 <= high and change["smallest_detectable"] is not None:
+                yield (
+                    f"{task['name']}, {name}: no difference found; one under "
+                    f"{figures.size(change['smallest_detectable'])} would mostly have gone unnoticed."
+                )
+        for name, number in task["left_out"].items():
+            if number:
+                yield f"{task['name']}, {name}: {numerals.plural(number, 'answer')} to other examples left out."
+    if comparison["left_out"]:
+        yield f"Not answered by all: {', '.join(comparison['left_out'])}."
 
 
 def score_table(task: Content) -> Table:
@@ -130,7 +181,7 @@ def _difference_cells(change: Content, figures: numerals.Figures) -> tuple[str, 
     return (
         figures.change(change["estimate"]),
         figures.interval(change["low"], change["high"]),
-        numerals.probability(change["p_mcnemar"]),
+        numerals.probability(change["p_holm"]),
         numerals.count(change["better"]),
         numerals.count(change["worse"]),
     )

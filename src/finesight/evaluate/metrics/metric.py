@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,10 @@ class Scale:
     higher_is_better: bool = True
     binary: bool = True
     """Whether an answer is right (1) or not (0), and nothing between."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary; a bound that there is not (infinity) is null."""
+        return {name: None if value == inf else value for name, value in asdict(self).items()}
 
 
 RIGHT_OR_WRONG = Scale()
