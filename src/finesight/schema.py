@@ -16,6 +16,8 @@ Role = Literal["train", "replay", "held_out", "forgetting", "memorization"]
 """Why an example is used. `train` and `replay` are learned from; the others are measured on."""
 MeasuredRole = Literal["held_out", "forgetting", "memorization"]
 """Why a task is measured."""
+AnswerBy = Literal["generation", "likelihood"]
+"""How a question is answered: by a text that the model writes, or by the option that it finds likeliest."""
 
 
 class ImageSource(Protocol):
@@ -113,6 +115,8 @@ class Record:
     group: str = ""
     question: str = ""
     choices: tuple[str, ...] = ()
+    letters: tuple[str, ...] = ()
+    """What the choices are called; A, B, C … where it is not said."""
     rotation_of: str = ""
     question_type: str = ""
     answer_type: str = ""
@@ -121,6 +125,10 @@ class Record:
     thumbnail: str = ""
     """Path of the small copy, relative to the run folder."""
     finish_reason: str = "stop"
+    reference_log_likelihood: float | None = None
+    """How likely the model found the first reference, in nats, summed over its tokens; None where it was not asked."""
+    reference_tokens: int = 0
+    """How many tokens those are, the one that ends the answer included."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -131,8 +139,13 @@ class Record:
                 plain[name] = value
         if self.choices:
             plain["choices"] = list(self.choices)
+        if self.letters:
+            plain["letters"] = list(self.letters)
         if self.finish_reason != "stop":
             plain["finish_reason"] = self.finish_reason
+        if self.reference_log_likelihood is not None:
+            plain["reference_log_likelihood"] = self.reference_log_likelihood
+            plain["reference_tokens"] = self.reference_tokens
         if self.tags:
             plain["tags"] = dict(self.tags)
         return plain
@@ -140,6 +153,17 @@ class Record:
 
 OWN_SETS = ("test", "validation", "train")
 """What a task may be drawn from beside a source of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn at random. Each example's answer follows from the seed and its id alone."""
+
+    temperature: float
+    """Above 0; at 1 tokens are drawn with the probabilities that the model gives them."""
+    top_p: float
+    """Above 0 and up to 1: the share of the probability that the likeliest tokens have together, which may be drawn."""
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -153,8 +177,15 @@ class TaskExamples:
     examples: tuple[Example, ...]
     drawn_from: str
     """`test`, `validation`, `train`, or the source's own name: what the majority baseline may look at."""
+    also: tuple[str, ...] = ()
+    """Metrics that are shown beside `metric`; no verdict rests on them."""
     repeats: int = 0
     """How many examples are left out that ask what one of `examples` asks, with the same several right answers."""
+    answer_by: AnswerBy = "generation"
+    stop: tuple[str, ...] = ()
+    """Texts before the first of which an answer ends."""
+    sampling: Sampling | None = None
+    """None for the greedy answer."""
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,10 @@ def test_the_verdict_has_every_documented_field(tmp_path: Path) -> None:
     run.save("verdict", content)
     assert run.load("verdict") == content
     (task,) = content["tasks"]
-    assert list(task) == ["name", "role", "metric", "metric_rule", "scale", "examples", "groups", "scores", "majority_from",
-                          "difference", "over_baseline", "right_ids", "outcomes", "became_right", "by"]  # fmt: skip
+    assert " ".join(task) == (
+        "name role metric metric_rule scale examples groups scores majority_from difference over_baseline right_ids "
+        "outcomes became_right by also benchmark"
+    )
     assert list(task["scores"]) == ["before", "after", "blind", "majority", "majority_by_question_type"]
     assert (task["examples"], task["groups"], task["majority_from"]) == (COUNT, COUNT // 2, "train")
     assert (task["difference"]["from"], task["difference"]["to"]) == ("before", "after")
@@ -184,3 +186,21 @@ def test_unfinished_and_foreign_records_are_refused_with_counts(tmp_path: Path) 
         judge(run, [task], 42, [])
     with pytest.raises(UserError, match="has answered no task yet"):
         rejudge(new_run(tmp_path / "empty"))
+
+
+def test_metrics_beside_the_tasks_own_are_judged_without_a_say_in_the_verdict(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run", [{"name": "held_out", "from": "test", "also": ["exact_match"]}])
+    fill(run, "held_out", before=0.3, after=0.7)
+    (task,) = rejudge(run)["tasks"]
+    (beside,) = task["also"]
+    assert beside["metric"] == "exact_match"
+    assert beside["scores"]["after"] == task["scores"]["after"]
+    assert beside["difference"]["estimate"] == task["difference"]["estimate"]
+
+
+def test_several_tasks_are_corrected_together(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run", [{"name": name, "from": "test"} for name in ("one", "two", "three")])
+    for name in ("one", "two", "three"):
+        fill(run, name, before=0.3, after=0.42)
+    changes = [task["difference"] for task in rejudge(run)["tasks"]]
+    assert [change["p_holm"] for change in changes] == [min(1.0, 3 * change["p_bootstrap"]) for change in changes]

@@ -8,8 +8,8 @@ from typing import Any
 from finesight.evaluate.metrics.metrics import METRICS
 from finesight.models.shipped import shipped_models, shipped_name
 from finesight.recipe.builtin import builtin_recipes
-from finesight.recipe.evaluate import Task
 from finesight.recipe.model import Model
+from finesight.recipe.named_tasks import named_tasks
 from finesight.recipe.sources import AnySource
 from finesight.recipe.specification import members_of, tag_of
 
@@ -32,7 +32,7 @@ def _shipped() -> Rows:
 
 SHELVES: Mapping[str, Callable[[], Rows]] = {
     "kinds": lambda: _specs(AnySource),
-    "tasks": lambda: _specs(Task),
+    "tasks": named_tasks,
     "metrics": _metrics,
     "recipes": builtin_recipes,
     "models": lambda: _specs(Model),

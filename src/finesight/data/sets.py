@@ -19,7 +19,7 @@ from finesight.errors import DataError, UserError
 from finesight.recipe.data import Data, Stratify
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Recipe
-from finesight.schema import OWN_SETS, Example, Sets, TaskExamples
+from finesight.schema import OWN_SETS, Example, Sampling, Sets, TaskExamples
 
 _TOP_ANSWERS = 10
 _KINDS: Mapping[Stratify, Callable[[Example], str] | None] = {
@@ -136,15 +136,31 @@ def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int)
             else f"raise data.split.{drawn_from}, or give data.{drawn_from} a source; "
             "a share needs groups (images, documents) enough to divide",
         )
+    if task.answer_by == "likelihood":
+        _require_choices(task.name, examples)
     return TaskExamples(
         name=task.name,
         role=task.role,
         metric=task.metric,
+        also=task.also,
         max_new_tokens=task.max_new_tokens,
         examples=tuple(replace(example, role=task.role) for example in examples),
         drawn_from=drawn_from,
         repeats=len(with_repeats(examples, there)) - len(examples),
+        answer_by=task.answer_by,
+        stop=task.stop,
+        sampling=Sampling(task.temperature, task.top_p, seed) if task.temperature else None,
     )
+
+
+def _require_choices(task: str, examples: Sequence[Example]) -> None:
+    lacking = [example.id for example in examples if not example.choices]
+    if lacking:
+        raise DataError(
+            f"the task {task} is answered by likelihood, but {len(lacking):,} of {len(examples):,} questions have no "
+            f"options to choose from (first: {lacking[0]})",
+            hint="set answer_by: generation, or give the task a source with options, as kind: multiple_choice",
+        )
 
 
 def _check_sets(sets: Sets, recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finesight.errors import UserError
@@ -14,6 +14,7 @@ from finesight.evaluate.outcomes import count_became_right, count_outcomes
 from finesight.evaluate.score import KINDS, Scored, align, break_down, difference_between, score_records, summarise
 from finesight.evaluate.stats import adjust_holm
 from finesight.recipe.evaluate import SetTask
+from finesight.recipe.named_tasks import changed_fields
 from finesight.rundir import RunDir
 from finesight.schema import Role, TaskExamples
 
@@ -35,6 +36,7 @@ class JudgedTask:
     role: Role
     metric: str
     drawn_from: str
+    also: tuple[str, ...] = ()
 
 
 def judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Seque
         expected = {example.id for example in task.examples}
         for predictor in PREDICTORS:
             _require_complete(run, predictor, task.name, expected)
-    judged = [JudgedTask(task.name, task.role, task.metric, task.drawn_from) for task in tasks]
+    judged = [JudgedTask(task.name, task.role, task.metric, task.drawn_from, task.also) for task in tasks]
     return _judge(run, judged, seed, warnings)
 
 
@@ -58,7 +60,9 @@ def rejudge(run: RunDir) -> dict[str, Any]:
     """
     warnings = run.load("verdict").get("headline", {}).get("warnings", [])
     tasks = [
-        JudgedTask(task.name, task.role, task.metric, task.from_ if isinstance(task, SetTask) else "its own source")
+        JudgedTask(
+            task.name, task.role, task.metric, task.from_ if isinstance(task, SetTask) else "its own source", task.also
+        )
         for task in run.recipe.evaluate
         if run.records_file("after", task.name).exists()
     ]
@@ -81,7 +85,15 @@ def _require_complete(run: RunDir, predictor: str, task: str, expected: set[str]
 
 
 def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
-    judged = [_judge_task(task, _read(run, task), seed) for task in tasks]
+    benchmarks = _benchmarks(run)
+    judged = [
+        {
+            **_judge_task(task, _read(run, task), seed),
+            "also": _judge_beside(run, task, seed),
+            "benchmark": benchmarks.get(task.name),
+        }
+        for task in tasks
+    ]
     own_warnings = [
         f"{entry['name']}: {entry['groups']} {'group' if entry['groups'] == 1 else 'groups'} only; "
         "intervals from so few are less sure than they look"
@@ -92,6 +104,12 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
     reported = {task.name for task in run.recipe.reported_tasks()}
     used_in_training = {task.name: task.drawn_from for task in tasks if task.drawn_from in ("validation", "train")}
     own_warnings += [_CHOSE.format(name=name) for name in used_in_training if name in reported]
+    own_warnings += [
+        f"{name}: not measured as the benchmark {benchmark['task']} says; the recipe changes "
+        f"{', '.join(benchmark['changed'])}"
+        for name, benchmark in benchmarks.items()
+        if benchmark["changed"]
+    ]
     verdict, sentences = headline(
         judged, {name: of_set for name, of_set in used_in_training.items() if name not in reported}
     )
@@ -101,6 +119,18 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
     return {"headline": {"verdict": verdict, "sentences": sentences, "warnings": all_warnings}, "tasks": judged}
 
 
+def _benchmarks(run: RunDir) -> dict[str, dict[str, Any]]:
+    """Return of each task that is a benchmark of finesight's which one, its version, and what the recipe changes."""
+    entries = run.recipe.model_dump(mode="json", by_alias=True)["evaluate"]
+    return {
+        entry["name"]: {
+            "task": entry["task"], "version": entry["task_version"], "changed": changed_fields(entry),
+        }
+        for entry in entries
+        if entry["task"]
+    }  # fmt: skip
+
+
 def _correct_for_several(judged: Sequence[dict[str, Any]]) -> None:
     """Add to the difference of each task the p that holds for all tasks of its role together."""
     for role in {task["role"] for task in judged}:
@@ -108,6 +138,22 @@ def _correct_for_several(judged: Sequence[dict[str, Any]]) -> None:
         adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
         for difference, p_holm in zip(differences, adjusted, strict=True):
             difference["p_holm"] = p_holm
+
+
+def _judge_beside(run: RunDir, task: JudgedTask, seed: int) -> list[dict[str, Any]]:
+    """Return the scores and the change by each metric that is shown beside the task's own."""
+    beside = []
+    for name in task.also:
+        scored = _read(run, replace(task, metric=name))
+        metric = scored["after"].metric
+        beside.append({
+            "metric": name,
+            "metric_rule": metric.rule,
+            "scale": metric.scale.to_json(),
+            "scores": {predictor: summarise(own) for predictor, own in scored.items()},
+            "difference": _difference("before", scored, seed),
+        })  # fmt: skip
+    return beside
 
 
 def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:

@@ -18,11 +18,16 @@ def builtin_recipes() -> list[tuple[str, str]]:
 
     A recipe in a folder is called by its path there, as `starter/pretrain`.
     """
-    found = []
-    for file in _folder().rglob("*.yaml"):
-        comments = (line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
-        found.append((file.relative_to(_folder()).with_suffix("").as_posix(), next(comments, "")))
-    return sorted(found)
+    return sorted(
+        (file.relative_to(_folder()).with_suffix("").as_posix(), first_comment(file))
+        for file in _folder().rglob("*.yaml")
+    )
+
+
+def first_comment(file: Path) -> str:
+    """Return the first comment line of a YAML file: what it says of itself."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((line[1:].strip() for line in lines if line.startswith("#")), "")
 
 
 def is_builtin(path: Path) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from finesight.recipe.base import Spec
 from finesight.recipe.sources import (
@@ -18,9 +18,13 @@ from finesight.recipe.sources import (
     VqaJson,
     VqaParquet,
 )
-from finesight.schema import MeasuredRole
+from finesight.schema import AnswerBy, MeasuredRole
 
-MetricName = Literal["exact_match"]
+MetricName = Literal[
+    "exact_match", "gqa_ru", "lemma_match", "token_f1", "vqa_accuracy", "vqa_accuracy_official", "choice_accuracy",
+    "choice_accuracy_circular", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "meteor", "sacrebleu",
+    "chrf", "perplexity",
+]  # fmt: skip
 
 
 class TaskFields(Spec):
@@ -28,14 +32,41 @@ class TaskFields(Spec):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Names the task's files and its row in the report."""
+    task: str | None = None
+    """A benchmark that comes with finesight (`finesight list tasks`): its data, prompt, limits and metric, but for what
+    is said here."""
+    task_version: int | None = None
+    """Which version of it; the run folder's recipe has it."""
     metric: MetricName = "exact_match"
     """How an answer is scored; `finesight list metrics` explains each."""
+    also: tuple[MetricName, ...] = ()
+    """Metrics that are shown beside it. No verdict rests on them."""
     role: MeasuredRole = "held_out"
     """`held_out`: the verdict. `forgetting`: what should be kept. `memorization`: examples that were learned."""
     max_new_tokens: int = Field(default=32, gt=0)
     """An answer is cut after so many tokens, and counted as cut."""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """An answer ends before the first of these texts, as `["\\n"]` for its first line; one that begins so is empty."""
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """0 gives the likeliest token each time. Above, tokens are drawn at random, from the recipe's `seed`."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Of the tokens to draw from, only the likeliest with this share of the probability are left."""
+    answer_by: AnswerBy = "generation"
+    """`likelihood` takes the option that the model finds likeliest, a letter where options have letters: nothing is
+    written, and nothing has to be read out of an answer."""
     max_samples: int | None = Field(default=None, gt=0)
     """Measure on at most this many questions, drawn by whole groups from the seed."""
+
+    @model_validator(mode="after")
+    def _fits_its_way_of_answering(self) -> Self:
+        if self.answer_by == "likelihood" and (self.stop or self.temperature):
+            raise ValueError(
+                "with answer_by: likelihood no answer is written (hint: take stop and temperature out, or set "
+                "answer_by: generation)"
+            )
+        if self.top_p < 1 and not self.temperature:
+            raise ValueError("top_p without a temperature changes nothing (hint: set temperature, as 1.0)")
+        return self
 
 
 class SetTask(TaskFields):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from finesight.errors import RecipeError
 from finesight.recipe import yaml_text
 from finesight.recipe.builtin import not_found_hint
+from finesight.recipe.named_tasks import expand_task, unknown_task
 from finesight.recipe.overrides import Override, apply_overrides
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.specification import FieldPath
@@ -48,8 +49,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
     content = json.loads(json.dumps(content))  # aliased values become separate ones, so that a change stays in place
     done, refused = apply_overrides(content, overrides)
     lines += [(0, _sentence(f"--set {text}", "", what, hint)) for text, what, hint in refused]
+    unnamed = _expand_tasks(content)
     recipe, invalid = _validate(content)
-    for fault in invalid:
+    for fault in (*unnamed, *invalid):
         override = _override_at(fault.where, done)
         line = 0 if override else yaml_text.line_of(root, fault.where)
         place = f"--set {override.text}" if override else f"{path}:{line}"
@@ -91,6 +93,21 @@ def _validate(content: dict[str, Any]) -> tuple[Recipe | None, list[Invalid]]:
         return Recipe.model_validate_json(json.dumps(content), strict=True), []
     except ValidationError as error:
         return None, explain(Recipe, content, error)
+
+
+def _expand_tasks(content: dict[str, Any]) -> list[Invalid]:
+    """Fill in what the named tasks of `evaluate:` say; return a fault for each name that no task has."""
+    faults = []
+    tasks = content.get("evaluate")
+    for place, entry in enumerate(tasks if isinstance(tasks, list) else ()):
+        if isinstance(entry, dict) and entry.get("task") is not None:
+            try:
+                tasks[place] = expand_task(entry)
+            except KeyError:
+                hint = unknown_task(entry["task"])
+                faults.append(Invalid(("evaluate", place, "task"), f"there is no task {entry['task']}", hint))
+                del tasks[place]["task"]
+    return faults
 
 
 def _override_at(where: FieldPath, done: Sequence[Override]) -> Override | None:

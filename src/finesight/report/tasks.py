@@ -90,6 +90,16 @@ class BreakdownTable:
 
 
 @dataclass(frozen=True)
+class BesideRow:
+    """A metric that is shown beside the task's own."""
+
+    metric: str
+    before: str
+    after: str
+    change: str
+
+
+@dataclass(frozen=True)
 class TaskView:
     """One task as the page shows it."""
 
@@ -107,6 +117,8 @@ class TaskView:
     outcomes: tuple[OutcomeRow, ...]
     answers: tuple[AnswerRow, ...]
     breakdowns: tuple[BreakdownTable, ...]
+    beside: tuple[BesideRow, ...]
+    benchmark: str
 
 
 def view_task(files: RunFiles, task: Content) -> TaskView:
@@ -130,7 +142,25 @@ def view_task(files: RunFiles, task: Content) -> TaskView:
         breakdowns=tuple(
             _breakdown(name, rows, numerals.figures_of(task)) for name, rows in task.get("by", {}).items() if rows
         ),
+        beside=tuple(map(_beside_row, task.get("also", ()))),
+        benchmark=_benchmark(task),
     )
+
+
+def _beside_row(entry: Content) -> BesideRow:
+    figures = numerals.figures_of(entry)
+    before, after = (value_or_missing(entry, predictor) for predictor in ("before", "after"))
+    return BesideRow(entry["metric"], before, after, figures.difference(entry["difference"]))
+
+
+def _benchmark(task: Content) -> str:
+    """Return which benchmark of finesight's the task is, and what the recipe changes of it."""
+    benchmark = task.get("benchmark")
+    if not benchmark:
+        return ""
+    changed = ", ".join(benchmark["changed"])
+    kept = f"changed by the recipe: {changed}" if changed else "as it comes"
+    return f"The benchmark {benchmark['task']}, version {benchmark['version']}, {kept}."
 
 
 def statement(task: Content) -> str:
