@@ -91,7 +91,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImag
     return run
 
 
-def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int, stop: StopRequest) -> RunDir:
+def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int | None, stop: StopRequest) -> RunDir:
     """Measure a model on the tasks of a run folder's recipe, beside its baselines; `measured` says where it is."""
     recipe = run.recipe
     sets, description, checks = read_sets(recipe, run.data_root)

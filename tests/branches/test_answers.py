@@ -11,7 +11,7 @@ import torch
 
 from finesight.evaluate.engine import Engine
 from finesight.models.loaded import Loaded
-from finesight.schema import Example, Prediction
+from finesight.schema import Example, Prediction, Sampling
 
 
 @pytest.fixture(scope="module", params=["sdpa", "eager"])
@@ -25,11 +25,19 @@ def loaded(
 
 
 def answers(
-    loaded: Loaded, examples: Sequence[Example], *, max_tokens: int = 4096, blank: bool = False, tokens: int = 6
-):  # type: ignore[no-untyped-def]
+    loaded: Loaded,
+    examples: Sequence[Example],
+    *,
+    max_tokens: int = 4096,
+    blank: bool = False,
+    tokens: int = 6,
+    stop: tuple[str, ...] = (),
+    sampling: Sampling | None = None,
+) -> dict[str, Prediction]:
     questions = [loaded.formatter.encode(example, answered=False) for example in examples]
     engine = Engine(loaded, max_tokens=max_tokens, without_context=blank)
-    predictions = [prediction for batch in engine.answer(questions, max_new_tokens=tokens) for prediction in batch]
+    batches = engine.answer(questions, max_new_tokens=tokens, stop=stop, sampling=sampling)
+    predictions = [prediction for batch in batches for prediction in batch]
     by_id = {prediction.id: prediction for prediction in predictions}
     assert len(by_id) == len(predictions) == len(examples)
     return by_id
@@ -66,6 +74,66 @@ def test_an_answer_is_cut_at_the_limit_and_says_so(loaded: Loaded, examples: tup
 
 def test_answers_differ_or_nothing_here_could_fail(alone: dict[str, Prediction]) -> None:
     assert len({prediction.text for prediction in alone.values()}) == len(alone)
+
+
+# Texts that end an answer.
+
+
+@pytest.mark.parametrize("budget", [1, 4096])
+def test_an_answer_ends_before_the_first_of_the_texts(
+    loaded: Loaded, examples: tuple[Example, ...], alone: dict[str, Prediction], budget: int
+) -> None:
+    first, second = [name for name, whole in alone.items() if len(whole.text) >= 6][:2]
+    stop = (alone[first].text[2:4], alone[second].text[3:6])
+    stopped = answers(loaded, examples, stop=stop, max_tokens=budget)
+    for name, whole in alone.items():
+        places = [whole.text.find(text) for text in stop if text in whole.text]
+        expected = replace(whole, text=whole.text[: min(places)].strip(), finish_reason="stop") if places else whole
+        assert stopped[name] == expected
+    assert {name for name in alone if stopped[name] != alone[name]} >= {first, second}
+    assert any(stopped[name] == alone[name] for name in alone), "an answer without these texts is not touched"
+
+
+def test_an_answer_that_has_come_to_its_text_takes_no_more_steps(
+    loaded: Loaded, examples: tuple[Example, ...], alone: dict[str, Prediction]
+) -> None:
+    steps = []
+    counting = loaded.model.register_forward_pre_hook(lambda *_: steps.append(1))
+    (name, whole) = max(alone.items(), key=lambda item: len(item[1].text))
+    (example,) = (example for example in examples if example.id == name)
+    answers(loaded, [example])
+    without = len(steps)
+    answers(loaded, [example], stop=(whole.text[0],))
+    counting.remove()
+    assert len(steps) - without < without
+
+
+def test_an_answer_may_be_empty_before_its_text(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    whole = answers(loaded, examples[:1])[examples[0].id]
+    stopped = answers(loaded, examples[:1], stop=(whole.text[0],))[examples[0].id]
+    assert stopped == Prediction(examples[0].id, "", "stop")
+
+
+# Drawn at random.
+
+DRAWN = Sampling(temperature=1.5, top_p=0.95, seed=5)
+
+
+def test_drawn_answers_follow_from_the_seed_and_the_id_alone(loaded: Loaded, examples: tuple[Example, ...]) -> None:
+    drawn = answers(loaded, examples, sampling=DRAWN)
+    assert drawn == answers(loaded, examples[::-1], sampling=DRAWN, max_tokens=90)
+    assert {name: drawn[name] for name in ("2", "5")} == answers(loaded, (examples[1], examples[4]), sampling=DRAWN)
+    assert drawn != answers(loaded, examples, sampling=replace(DRAWN, seed=6))
+    assert drawn != answers(loaded, examples)
+    renamed = [replace(example, id=f"{example.id}-again") for example in examples]
+    assert [p.text for p in answers(loaded, renamed, sampling=DRAWN).values()] != [p.text for p in drawn.values()]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1.0, 1e-9, 0), Sampling(1e-4, 1.0, 0)], ids=str)
+def test_drawing_from_the_likeliest_token_alone_is_greedy(
+    loaded: Loaded, examples: tuple[Example, ...], alone: dict[str, Prediction], sampling: Sampling
+) -> None:
+    assert answers(loaded, examples, sampling=sampling) == alone
 
 
 def test_blank_images_answer_from_the_text_alone(loaded: Loaded, examples: tuple[Example, ...]) -> None:

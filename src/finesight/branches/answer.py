@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from transformers import DynamicCache
 
+from finesight.branches.choose_token import how_to_choose
 from finesight.branches.images import image_arguments
 from finesight.branches.layout import PADDING, lay_out
 from finesight.branches.mask import additive_mask
 from finesight.models.encoded import Encoded
+from finesight.schema import Sampling
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The tokens that a model answered with, without the one that ended it."""
+    """The tokens that a model answered with, without the end token, if it came to one."""
 
     ids: tuple[int, ...]
     ended: bool
     """False when it was cut at the token limit."""
+
+
+def never_complete(ids: Sequence[int]) -> bool:
+    """Return False: an answer ends at an end token or at its limit alone."""
+    return False
 
 
 @torch.inference_mode()
@@ -36,17 +43,22 @@ def answer_branches(
     placeholder_id: int | None,
     dtype: torch.dtype,
     device: torch.device,
+    sampling: Sampling | None = None,
+    is_complete: Callable[[Sequence[int]], bool] = never_complete,
 ) -> list[list[Answer]]:
-    """Return the greedy answer to every branch of every context, as `generate` would give it row by row.
+    """Return the answer to every branch of every context, as `generate` would give it row by row.
 
-    A placeholder is never chosen: it stands for image features that an answer does not have.
+    Without `sampling` it is the greedy one. An answer ends before an end token, behind the token with which
+    `is_complete` is true of all its tokens, or after `max_new_tokens`. A placeholder is never chosen: it stands for
+    image features that an answer does not have. Raises `ModelError` for a model that computes NaN.
 
     The prefix and all questions go through the model once. Each further step appends one token for every branch that
     is still open to the same row; the mask keeps the branches apart, so the context's keys and values are never
     copied.
     """
     layout = lay_out(contexts, padding_id=padding_id).to(device)
-    open_branches = _OpenBranches(contexts, end_ids, max_new_tokens)
+    open_branches = _OpenBranches(contexts, end_ids, max_new_tokens, is_complete)
+    choose = how_to_choose(contexts, sampling)
     key_branches = layout.branch_numbers
     cache = DynamicCache()
     last = _last_positions(layout.branch_numbers, open_branches.counts)
@@ -59,7 +71,7 @@ def answer_branches(
         logits_to_keep=last,
         **image_arguments(model, pixel_values),
     )
-    while open_branches.take(_choose(outputs.logits, placeholder_id)):
+    while open_branches.take(choose(_without(placeholder_id, outputs.logits), open_branches.columns)):
         input_ids, position_ids, numbers = (
             torch.tensor(column, device=device) for column in open_branches.next_columns(padding_id)
         )
@@ -74,11 +86,11 @@ def answer_branches(
     return open_branches.answers()
 
 
-def _choose(logits: torch.Tensor, placeholder_id: int | None) -> list[list[int]]:
-    """Return the likeliest token of each column: int[rows, columns]."""
+def _without(placeholder_id: int | None, logits: torch.Tensor) -> torch.Tensor:
+    """Return logits with which the placeholder is never chosen."""
     if placeholder_id is not None:
         logits[..., placeholder_id] = torch.finfo(logits.dtype).min
-    return [[int(token) for token in row] for row in logits.argmax(-1).tolist()]
+    return logits
 
 
 def _last_positions(branch_numbers: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
@@ -93,7 +105,13 @@ def _last_positions(branch_numbers: torch.Tensor, counts: Sequence[int]) -> torc
 class _OpenBranches:
     """Which branches still answer, row by row."""
 
-    def __init__(self, contexts: Sequence[Encoded], end_ids: frozenset[int], max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        contexts: Sequence[Encoded],
+        end_ids: frozenset[int],
+        max_new_tokens: int,
+        is_complete: Callable[[Sequence[int]], bool],
+    ) -> None:
         self.counts = [len(context.branches) for context in contexts]
         self._positions = [
             [len(context.prefix_ids) + len(branch.ids) for branch in context.branches] for context in contexts
@@ -103,6 +121,12 @@ class _OpenBranches:
         self._open = [list(range(count)) for count in self.counts]
         self._end_ids = end_ids
         self._max_new_tokens = max_new_tokens
+        self._is_complete = is_complete
+
+    @property
+    def columns(self) -> Sequence[Sequence[int]]:
+        """The open branches of each row, in the order of the columns."""
+        return self._open
 
     def take(self, chosen: list[list[int]]) -> bool:
         """Note the token chosen in each open branch, in the order of the columns; return whether any goes on."""
@@ -113,8 +137,10 @@ class _OpenBranches:
                 if token in self._end_ids:
                     self._ended[row][branch] = True
                     continue
-                self._answers[row][branch].append(token)
-                if len(self._answers[row][branch]) < self._max_new_tokens:
+                answer = self._answers[row][branch]
+                answer.append(token)
+                self._ended[row][branch] = self._is_complete(answer)
+                if not self._ended[row][branch] and len(answer) < self._max_new_tokens:
                     still_open.append(branch)
             self._open[row] = still_open
         return any(self._open)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from finesight.models.encoded import Branch, Encoded
+import numpy as np
+
+from finesight.models.encoded import UNLEARNED, Branch, Encoded
 
 
 def share_contexts(singles: Iterable[Encoded]) -> list[Encoded]:
@@ -41,6 +43,29 @@ def keep_sources(contexts: Iterable[Encoded], names: Collection[str]) -> list[En
     return [context for context in kept if context.branches]
 
 
+def join_beginnings(context: Encoded) -> Encoded:
+    """Return the same context with what all its branches begin with in the prefix, so that it is computed once.
+
+    The options of one question share the question. The last token before the first that is learned stays in the
+    branch, for a branch opens with one that is not.
+    """
+    if len(context.branches) == 1:
+        return context
+    first, *others = context.branches
+    common = min(int(np.argmax(branch.labels != UNLEARNED)) for branch in context.branches) - 1
+    for other in others:
+        length = min(common, len(other.ids))
+        differs = np.flatnonzero(first.ids[:length] != other.ids[:length])
+        common = int(differs[0]) if len(differs) else length
+    if common <= 0:
+        return context
+    return Encoded(
+        np.concatenate([context.prefix_ids, first.ids[:common]]),
+        context.images,
+        tuple(Branch(branch.example, branch.ids[common:], branch.labels[common:]) for branch in context.branches),
+    )
+
+
 def divide_context(context: Encoded, *, max_tokens: int, reserve: int = 0) -> list[Encoded]:
     """Return the context as rows of at most `max_tokens`, as few as possible in the order of its branches.
 
@@ -60,15 +85,28 @@ def divide_context(context: Encoded, *, max_tokens: int, reserve: int = 0) -> li
 
 def batch_rows(rows: Sequence[Encoded], *, max_tokens: int, reserve: int = 0) -> list[list[Encoded]]:
     """Return rows in batches whose padded size stays within `max_tokens`, rows of like length together."""
-
-    def size(row: Encoded) -> int:
-        return row.tokens + reserve * len(row.branches)
-
     batches: list[list[Encoded]] = []
-    for row in sorted(rows, key=size, reverse=True):
+    for row in sorted(rows, key=lambda row: padded_tokens([row], reserve=reserve), reverse=True):
         # The first row of a batch is its longest, so the batch's padded size is known.
-        if batches and size(batches[-1][0]) * (len(batches[-1]) + 1) <= max_tokens:
+        if batches and padded_tokens([batches[-1][0]], reserve=reserve) * (len(batches[-1]) + 1) <= max_tokens:
             batches[-1].append(row)
         else:
             batches.append([row])
     return batches
+
+
+def padded_tokens(rows: Sequence[Encoded], *, reserve: int = 0) -> int:
+    """Return how many tokens a batch has in the model, its padding and the room for its answers included."""
+    return len(rows) * max(row.tokens + reserve * len(row.branches) for row in rows)
+
+
+def halve_batch(rows: Sequence[Encoded]) -> tuple[list[Encoded], list[Encoded]] | None:
+    """Return a batch as two: half of its rows each, or of one row half of its branches; None for a single branch."""
+    if len(rows) > 1:
+        half = (len(rows) + 1) // 2
+        return list(rows[:half]), list(rows[half:])
+    (row,) = rows
+    if len(row.branches) == 1:
+        return None
+    half = (len(row.branches) + 1) // 2
+    return [row.with_branches(row.branches[:half])], [row.with_branches(row.branches[half:])]

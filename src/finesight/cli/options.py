@@ -37,3 +37,11 @@ MaxTokensOption = Annotated[
     int,
     typer.Option(min=64, help="Tokens in the model at once. It changes memory and speed, neither loss nor answers."),
 ]
+FittingTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        min=64,
+        help="Tokens in the model at once. It changes memory and speed, not the answers. Default: what fits into a "
+        "GPU's free memory; without one, 8192.",
+    ),
+]

@@ -16,6 +16,7 @@ import typer
 from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.cli.options import (
     DataRootOption,
+    FittingTokensOption,
     JsonOption,
     KeepImagesOption,
     MaxTokensOption,
@@ -208,7 +209,7 @@ def evaluate(
     set_: SetOption = None,
     data_root: DataRootOption = None,
     output: OutputOption = None,
-    max_tokens_per_device: MaxTokensOption = 8192,
+    max_tokens_per_device: FittingTokensOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a model on a recipe's tasks.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+import torch
 from PIL import Image
 
 from finesight.branches.answer import answer_branches
-from finesight.branches.contexts import batch_rows, divide_context, share_contexts
+from finesight.branches.contexts import join_beginnings, share_contexts
+from finesight.branches.likelihood import Likelihood, find_likelihoods
+from finesight.evaluate.budget import TokenBudget
+from finesight.evaluate.likelihood import Choosing, LikelihoodBy, ReferenceLikelihood, options_of, with_answers
+from finesight.evaluate.stopping import StopStrings
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
-from finesight.schema import Prediction
+from finesight.schema import Example, Prediction, Sampling
 
 
 class BlankImage:
@@ -28,54 +34,120 @@ class BlankImage:
         return "blank"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Engine:
-    """Answers questions with a model, in batches of contexts within a budget of tokens."""
+    """Answers questions with a model, in batches of contexts within a budget of tokens.
+
+    Questions are contexts with one branch that ends where the answer begins. Answers come a batch at a time, in an
+    order of the engine's choosing, and depend on neither. When memory runs out, the budget is halved for good and the
+    batch answered again; a question that does not fit by itself raises `UserError`.
+    """
 
     loaded: Loaded
-    max_tokens: int
-    """Tokens that may be in the model at once, answers included."""
+    max_tokens: int | None = None
+    """Tokens that may be in the model at once, answers included; None for what fits into a GPU's free memory."""
     without_context: bool = False
     """Answer from the question alone: every image is replaced by its mean, every text taken away. What is still right
     was guessed."""
 
-    def answer(self, questions: Sequence[Encoded], *, max_new_tokens: int) -> Iterator[list[Prediction]]:
-        """Yield the greedy answers, a batch of contexts at a time, in an order of the engine's choosing.
+    def __post_init__(self) -> None:
+        """Start with the whole budget."""
+        self._budget = TokenBudget(self.max_tokens, self.loaded.device)
 
-        `questions` are contexts with one branch that ends where the answer begins.
+    def answer(
+        self,
+        questions: Iterable[Encoded],
+        *,
+        max_new_tokens: int,
+        stop: tuple[str, ...] = (),
+        sampling: Sampling | None = None,
+    ) -> Iterator[list[Prediction]]:
+        """Yield the answers that the model writes: greedily, or with `sampling` at random from its seed.
+
+        An answer ends by itself, before the first of the `stop` texts, or after `max_new_tokens`.
         """
-        contexts = share_contexts(map(self._question_alone, questions) if self.without_context else questions)
-        rows = [
-            row
-            for context in contexts
-            for row in divide_context(context, max_tokens=self.max_tokens, reserve=max_new_tokens)
-        ]
-        for batch in batch_rows(rows, max_tokens=self.max_tokens, reserve=max_new_tokens):
-            yield self._answer_batch(batch, max_new_tokens)
+        ends = StopStrings(self.loaded.formatter, stop)
+        write = partial(self._write, max_new_tokens=max_new_tokens, ends=ends, sampling=sampling)
+        contexts = share_contexts(map(self._shown, questions))
+        return self._budget.work_through(contexts, write, reserve=max_new_tokens)
 
-    def _answer_batch(self, rows: Sequence[Encoded], max_new_tokens: int) -> list[Prediction]:
-        model, formatter = self.loaded.model, self.loaded.formatter
-        images = [image for row in rows for image in row.images]
-        pixels = formatter.pixels(images, blank=self.without_context)
+    def choose(self, questions: Iterable[Encoded], *, by: LikelihoodBy = "mean") -> Iterator[list[Prediction]]:
+        """Yield the likeliest option of each question, all of which have options.
+
+        An option's letter is what is weighed where it has one, else its text. Nothing is written, and nothing read out
+        of a text. `by` says what makes one option likelier than another of more tokens.
+        """
+        choosing = Choosing(by)
+        for found in self._likelihoods(questions, lambda example: dict.fromkeys(options_of(example))):
+            yield choosing.take(found)
+
+    def score_references(self, questions: Iterable[Encoded]) -> Iterator[list[ReferenceLikelihood]]:
+        """Yield how likely the model finds the first reference of each question, all of which have one."""
+        for found in self._likelihoods(questions, lambda example: example.references[:1]):
+            yield [
+                ReferenceLikelihood(example.id, likelihood.log_likelihood, likelihood.tokens)
+                for example, likelihood in found
+            ]
+
+    def _likelihoods(
+        self, questions: Iterable[Encoded], answers_to: Callable[[Example], Iterable[str]]
+    ) -> Iterator[list[tuple[Example, Likelihood]]]:
+        """Yield how likely each answer to each question is, with the example that has it for an answer."""
+        answered = (
+            with_answers(self.loaded.formatter, single, answers_to(single.branches[0].example))
+            for single in map(self._shown, questions)
+        )
+        contexts = [join_beginnings(context) for context in share_contexts(answered)]
+        return self._budget.work_through(contexts, self._weigh)
+
+    def _write(
+        self, rows: Sequence[Encoded], *, max_new_tokens: int, ends: StopStrings, sampling: Sampling | None
+    ) -> list[Prediction]:
+        formatter = self.loaded.formatter
         answers = answer_branches(
-            model,
+            self.loaded.model,
             rows,
-            pixels.to(self.loaded.device, model.dtype) if pixels is not None else None,
+            self._pixels(rows),
             max_new_tokens=max_new_tokens,
             end_ids=formatter.end_ids,
             padding_id=formatter.tokenizer.pad_token_id,
             placeholder_id=formatter.placeholder_id,
-            dtype=model.dtype,
+            dtype=self.loaded.model.dtype,
             device=self.loaded.device,
+            sampling=sampling,
+            is_complete=ends.is_complete,
         )
         return [
-            Prediction(branch.example.id, formatter.decode(answer.ids), "stop" if answer.ended else "length")
+            Prediction(branch.example.id, ends.text_before(answer.ids), "stop" if answer.ended else "length")
             for row, row_answers in zip(rows, answers, strict=True)
             for branch, answer in zip(row.branches, row_answers, strict=True)
         ]
 
-    def _question_alone(self, single: Encoded) -> Encoded:
-        example = single.branches[0].example
+    def _weigh(self, rows: Sequence[Encoded]) -> list[tuple[Example, Likelihood]]:
+        likelihoods = find_likelihoods(
+            self.loaded.model,
+            rows,
+            self._pixels(rows),
+            padding_id=self.loaded.formatter.tokenizer.pad_token_id,
+            dtype=self.loaded.model.dtype,
+            device=self.loaded.device,
+        )
+        return [
+            (branch.example, likelihood)
+            for row, of_row in zip(rows, likelihoods, strict=True)
+            for branch, likelihood in zip(row.branches, of_row, strict=True)
+        ]
+
+    def _pixels(self, rows: Sequence[Encoded]) -> torch.Tensor | None:
+        images = [image for row in rows for image in row.images]
+        pixels = self.loaded.formatter.pixels(images, blank=self.without_context)
+        return pixels.to(self.loaded.device, self.loaded.model.dtype) if pixels is not None else None
+
+    def _shown(self, question: Encoded) -> Encoded:
+        """Return a question as the model gets it."""
+        if not self.without_context:
+            return question
+        example = question.branches[0].example
         if example.context:
-            single = self.loaded.formatter.encode(replace(example, context=""), answered=False)
-        return Encoded(single.prefix_ids, tuple(BlankImage() for _ in single.images), single.branches)
+            question = self.loaded.formatter.encode(replace(example, context=""), answered=False)
+        return Encoded(question.prefix_ids, tuple(BlankImage() for _ in question.images), question.branches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +43,17 @@ def measure(
     missing = [single for single in questions if single.branches[0].example.id not in done]
     with progress(f"{predictor}: {task.name}", len(questions)) as bar:
         bar.advance(len(questions) - len(missing))
-        for predictions in engine.answer(missing, max_new_tokens=task.max_new_tokens):
+        for predictions in answer_task(engine, task, missing):
             run.append_records(predictor, task.name, make_records(predictions, examples, thumbnails))
             bar.advance(len(predictions))
             stop.raise_if_asked()
+
+
+def answer_task(engine: Engine, task: TaskExamples, questions: Sequence[Encoded]) -> Iterator[list[Prediction]]:
+    """Yield the answers to questions of `task`, some at a time, in the way that the task wants them given."""
+    if task.answer_by == "likelihood":
+        return engine.choose(questions)
+    return engine.answer(questions, max_new_tokens=task.max_new_tokens, stop=task.stop, sampling=task.sampling)
 
 
 def make_records(
@@ -65,6 +72,7 @@ def make_records(
                 group=example.group,
                 question=example.question,
                 choices=example.choices,
+                letters=example.letters,
                 rotation_of=example.rotation_of,
                 question_type=example.question_type,
                 answer_type=example.answer_type,

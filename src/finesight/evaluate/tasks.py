@@ -7,7 +7,7 @@ from typing import Any
 
 from finesight.evaluate.baselines import majority_by_question_type_predictions, majority_predictions
 from finesight.evaluate.engine import Engine
-from finesight.evaluate.measure import Thumbnails, TokenizedTask, make_records, measure
+from finesight.evaluate.measure import Thumbnails, TokenizedTask, answer_task, make_records, measure
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.score import KINDS, align, break_down, score_records, summarise
 from finesight.models.loaded import Loaded
@@ -23,14 +23,15 @@ def evaluate_all(
     predictor: str,
     *,
     thumbnails: Thumbnails,
-    max_tokens: int,
+    max_tokens: int | None,
     stop: StopRequest,
     without_context: bool = False,
 ) -> None:
     """Answer every task as `predictor`, going on where an earlier start stopped.
 
-    With `without_context`, tasks with questions about neither an image nor a text are left out: these would be
-    answered as before, and what the model knows would pass for a guess.
+    `max_tokens` may be in the model at once; None for what fits into the free memory. With `without_context`, tasks
+    with questions about neither an image nor a text are left out: these would be answered as before, and what the model
+    knows would pass for a guess.
     """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens, without_context)
@@ -66,7 +67,7 @@ def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) ->
             examples = {example.id: example for example in task.examples}
             records = [
                 record
-                for predictions in engine.answer(tokenized.questions, max_new_tokens=task.max_new_tokens)
+                for predictions in answer_task(engine, task, tokenized.questions)
                 for record in make_records(predictions, examples, {})
             ]
             scored = score_records(records, metric_named(task.metric), task.name)
