@@ -176,7 +176,7 @@ def test_score_names_each_way_of_being_wrong(tmp_path: Path) -> None:
     for words in ("16.7 %", "Right answer among other words", "In another script", "No answer at all", "Cut at the"):
         assert words in printed.stdout
     unknown = finesight("score", str(file), "--metric", "luck")
-    assert unknown.returncode == 2 and "hint: the metrics are exact_match" in unknown.stderr
+    assert unknown.returncode == 2 and "hint: the metrics are exact_match, " in unknown.stderr
 
 
 def test_new_writes_a_recipe_once(tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
 from finesight.errors import UserError
+from finesight.evaluate.metrics.metric import Metric
 from finesight.evaluate.metrics.metrics import METRICS, metric_named
+from finesight.recipe.evaluate import MetricName
 from finesight.schema import Record
 
 KNOWN_CASES: dict[str, list[tuple[str, list[str], float]]] = {
@@ -56,9 +61,55 @@ KNOWN_CASES: dict[str, list[tuple[str, list[str], float]]] = {
 }
 
 
-def test_every_metric_has_known_cases_and_says_its_rule() -> None:
-    assert set(METRICS) == set(KNOWN_CASES)
-    assert all(metric.rule.endswith(".") for metric in METRICS.values())
+def test_a_recipe_can_name_every_metric_and_no_other() -> None:
+    assert set(get_args(MetricName)) == set(METRICS)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric_says_its_rule_and_whose_it_is(metric: Metric) -> None:
+    assert metric.rule.endswith(".")
+    assert metric.source
+    assert metric.scale.low < metric.scale.high
+
+
+NEED_JAVA = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "meteor")
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric_keeps_the_contract(metric: Metric) -> None:
+    """A score follows from sums; the order does not matter; the best answers score higher than the worst."""
+    if metric.name in NEED_JAVA:
+        pytest.importorskip("pycocoevalcap")
+        if shutil.which("java") is None:
+            pytest.skip("java is not installed")
+    texts = [
+        "a red ball on the grass",
+        "two small dogs asleep",
+        "the old house by the sea",
+        "some green apples in a bowl",
+    ]
+    options = ("A", "B", "C", "D")
+
+    def answered(shift: int) -> list[Record]:
+        said = [texts[(place + shift) % 4] for place in range(4)]
+        return [
+            Record(str(place), text, (right,), choices=tuple(texts), letters=options,
+                   reference_log_likelihood=-2.0 - shift, reference_tokens=2)
+            for place, (text, right) in enumerate(zip(said, texts, strict=True))
+        ]  # fmt: skip
+
+    right, wrong = metric.measure(answered(0)), metric.measure(answered(1))
+    assert right.items.shape == (4,)
+    assert right.statistics.shape[0] == 4
+    assert right.score == pytest.approx(float(right.combine(right.statistics.sum(axis=0))))
+    assert metric.scale.low <= wrong.score
+    assert right.score <= metric.scale.high + 1e-9
+    assert (right.score > wrong.score) is metric.scale.higher_is_better
+    turned = metric.measure(answered(1)[::-1])
+    assert turned.score == pytest.approx(wrong.score)
+    assert turned.items[::-1] == pytest.approx(wrong.items)
+    drawn = np.stack([right.statistics, right.statistics]).sum(axis=1)
+    assert right.combine(drawn).shape == (2,)
 
 
 @pytest.mark.parametrize(
@@ -81,5 +132,6 @@ def test_exact_match_gives_the_published_figures_on_gqa_ru(shared: Path) -> None
 
 def test_an_unknown_metric_is_told() -> None:
     with pytest.raises(UserError) as refused:
-        metric_named("bleu")
-    assert refused.value.hint == "the metrics are exact_match"
+        metric_named("luck")
+    assert refused.value.hint is not None
+    assert refused.value.hint.startswith("the metrics are exact_match, gqa_ru, ")

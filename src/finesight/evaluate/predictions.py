@@ -63,4 +63,10 @@ def _record(row: Any) -> Record:
         raise _Unfit("prediction must be text")
     if not isinstance(row.get("choices", []), list) or not isinstance(row.get("tags", {}), dict):
         raise _Unfit("choices must be a list, and tags a mapping")
+    letters = row.get("letters", [])
+    if not isinstance(letters, list) or (letters and len(letters) != len(row.get("choices", []))):
+        raise _Unfit("letters must be a list, one for each of the choices")
+    for name in ("reference_log_likelihood", "reference_tokens"):
+        if not isinstance(row.get(name), int | float | None):
+            raise _Unfit(f"{name} must be a number")
     return record_from_json(row)

@@ -17,6 +17,7 @@ from finesight.schema import Record
 Kind = Literal["answer_type", "question_type"]
 KINDS: tuple[Kind, ...] = ("answer_type", "question_type")
 """What data may tell of each example, and scores are then given for."""
+_ROUNDING = 1e-9
 NOT_GIVEN = "not given"
 """The kind of a question whose kind the data do not tell, where they tell that of others."""
 
@@ -52,7 +53,7 @@ class Scored:
 
 def is_right(metric: Metric, score: float) -> bool:
     """Return whether a score means full marks; where a metric knows none, as perplexity, nothing is right."""
-    return bool(score == metric.scale.high)
+    return bool(score > metric.scale.high - _ROUNDING)
 
 
 def score_records(records: Sequence[Record], metric: Metric, name: str) -> Scored:

@@ -5,10 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from finesight.errors import UserError
-from finesight.evaluate.metrics import exact_match
+from finesight.evaluate.metrics import (
+    any_language,
+    bleu,
+    choice_accuracy,
+    cider,
+    exact_match,
+    gqa_ru,
+    lemma_match,
+    meteor,
+    perplexity,
+    rouge_l,
+    token_f1,
+    vqa_accuracy,
+)
 from finesight.evaluate.metrics.metric import Metric
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (exact_match.METRIC,)}
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        exact_match.METRIC,
+        gqa_ru.METRIC,
+        lemma_match.METRIC,
+        token_f1.METRIC,
+        *vqa_accuracy.METRICS,
+        *choice_accuracy.METRICS,
+        *bleu.METRICS,
+        rouge_l.METRIC,
+        cider.METRIC,
+        meteor.METRIC,
+        *any_language.METRICS,
+        perplexity.METRIC,
+    )
+}
 
 
 def metric_named(name: str) -> Metric:
