@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from finesight.recipe.captioners import CaptionersRecipe
 from finesight.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +77,8 @@ def recipe_reference() -> str:
         "a commented one. Paths are relative to `--data-root` (default: the recipe's own folder).",
         "",
     ]
-    for spec in specs(Recipe):
+    seen: set[type[BaseModel]] = set()
+    for spec in (*specs(Recipe, seen), *specs(CaptionersRecipe, seen)):
         lines += [f"## {title(spec)}", "", " ".join((spec.__doc__ or "").split()), ""]
         lines += ["| field | type | default | |", "|---|---|---|---|"]
         lines += [field_row(field.alias or name, field) for name, field in spec.model_fields.items()]

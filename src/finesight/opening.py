@@ -25,7 +25,7 @@ from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Recipe, Stage
 from finesight.rundir import RunDir
 from finesight.runtime import follow
-from finesight.schema import Example, ImageSource, Sets
+from finesight.schema import Example, ImageSource, Sets, TaskExamples
 from finesight.train.checkpoints import read_best
 from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
@@ -228,9 +228,9 @@ def check_data_set(formatter: Formatter, recipe: Recipe, tokens: Tokenized) -> I
     yield from check_every_example(formatter, [*tokens.learned, *tokens.watched], asked, recipe.data, tokens.dropped)
 
 
-def write_thumbnails(tasks: Sequence[TokenizedTask], run: RunDir) -> Mapping[str, str]:
+def write_thumbnails(tasks: Sequence[TaskExamples], run: RunDir) -> Mapping[str, str]:
     """Return small copies of the tasks' images, made where they are not there yet, by the image's content hash."""
-    shown = (image for task in tasks for example in task.task.examples for image in example.images[:1])
+    shown = (image for task in tasks for example in task.examples for image in example.images[:1])
     chosen = list({image.content_hash(): image for image in shown}.items())[:MOST_THUMBNAILS]
     return {
         content_hash: f"{THUMBNAILS}/{write_thumbnail(image, run.path / THUMBNAILS)}"

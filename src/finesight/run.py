@@ -62,7 +62,8 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImag
     run.save("data", {**description, "dropped": list(tokens.dropped)})
     show_leaks(sets, description["leaks"], run.path)
     keep_images(loaded, keep, recipe, tokens.images())
-    thumbnails = write_thumbnails(tokens.tasks, run)
+    asked = [task.task for task in tokens.tasks]
+    thumbnails = write_thumbnails(asked, run)
     answer = partial(evaluate_all, loaded, tokens.tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
 
     answer("before")
@@ -83,10 +84,10 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImag
         say(f"{stage.name}: best {best.metric} {best.score:.4f}, at step {best.step}")
     answer("after")
     answer("blind", without_context=True)
-    guess_all(sets.train, tokens.tasks, run, thumbnails=thumbnails)
+    guess_all(sets.train, asked, run, thumbnails=thumbnails)
 
     leaks = [check.message for check in checks if check.name == "leaks" and check.status == "warning"]
-    run.save("verdict", judge(run, [task.task for task in tokens.tasks], recipe.seed, leaks))
+    run.save("verdict", judge(run, asked, recipe.seed, leaks))
     write_report(run)
     return run
 
@@ -104,12 +105,13 @@ def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int 
     run.begin({"measured": measured, **describe_run_environment(run.data_root, recipe.seed, str(loaded.device))})
     run.save("data", {**description, "dropped": dropped})
     show_leaks(sets, description["leaks"], run.path)
-    thumbnails = write_thumbnails(tasks, run)
+    asked = [task.task for task in tasks]
+    thumbnails = write_thumbnails(asked, run)
     answer = partial(evaluate_all, loaded, tasks, run, thumbnails=thumbnails, max_tokens=max_tokens, stop=stop)
     answer(MEASURED)
     answer("blind", without_context=True)
-    guess_all(sets.train, tasks, run, thumbnails=thumbnails)
-    run.save("scores", score_all(run, [task.task for task in tasks]))
+    guess_all(sets.train, asked, run, thumbnails=thumbnails)
+    run.save("scores", score_all(run, asked))
     return run
 
 

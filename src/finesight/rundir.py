@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finesight.errors import UserError
-from finesight.recipe.reading import dump_recipe, read_recipe
+from finesight.recipe.captioners import CaptionersRecipe
+from finesight.recipe.evaluate import Task
+from finesight.recipe.reading import AnyRecipe, dump_recipe, read_any_recipe
 from finesight.recipe.recipe import Recipe
 from finesight.schema import Record
 from finesight.whole_files import written_whole
@@ -70,13 +72,28 @@ def _naming(path: Path) -> Iterator[None]:
 class RunDir:
     """A run's folder. Reading needs nothing but the folder; writing goes through these methods alone."""
 
-    def __init__(self, path: Path, recipe: Recipe, data_root: Path) -> None:
+    def __init__(self, path: Path, recipe: AnyRecipe, data_root: Path) -> None:
         self.path = path
-        self.recipe = recipe
+        self.asked = recipe
         self.data_root = data_root
 
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the run. Raises `UserError` for an evaluation of captioners, which is none."""
+        if isinstance(self.asked, CaptionersRecipe):
+            raise UserError(
+                f"{self.path}: an evaluation of captioners, and no run",
+                hint=f"compare its contenders as {self.path}@{self.asked.captioners[0].name}",
+            )
+        return self.asked
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is measured."""
+        return self.asked.evaluate
+
     @classmethod
-    def new(cls, recipe: Recipe, output: Path | None, data_root: Path) -> RunDir:
+    def new(cls, recipe: AnyRecipe, output: Path | None, data_root: Path) -> RunDir:
         """Return a run folder that does not exist yet: nothing is written before `begin`.
 
         `output` defaults to `runs/<name>-<time>`. Raises `UserError` when the folder already holds something.
@@ -90,6 +107,15 @@ class RunDir:
             )
         return cls(path, recipe, data_root)
 
+    @classmethod
+    def new_or_begun(cls, recipe: AnyRecipe, output: Path | None, data_root: Path) -> RunDir:
+        """Return a run folder as `new` does, or the one in `output` that was begun by an equal recipe."""
+        if output is not None and cls.is_at(output):
+            begun = cls.existing(output)
+            if (begun.asked, begun.data_root) == (recipe, data_root.resolve()):
+                return begun
+        return cls.new(recipe, output, data_root)
+
     def begin(self, environment: Mapping[str, Any]) -> None:
         """Write what was asked and where, before anything else; at a later start, leave the first one's as it was."""
         if self.has_begun:
@@ -97,7 +123,7 @@ class RunDir:
         is_new = not self.path.exists()
         try:
             write_text(self.path / ENVIRONMENT_FILE, json.dumps(environment, ensure_ascii=False, indent=1) + "\n")
-            write_text(self.path / RECIPE_FILE, dump_recipe(self.recipe))
+            write_text(self.path / RECIPE_FILE, dump_recipe(self.asked))
         except OSError:
             # Half a beginning is no run: leave the place as it was.
             (self.path / ENVIRONMENT_FILE).unlink(missing_ok=True)
@@ -113,7 +139,7 @@ class RunDir:
     @property
     def is_evaluation(self) -> bool:
         """Whether `finesight evaluate` made the folder: it holds no training and no verdict."""
-        return (self.path / "evaluation" / MEASURED).exists()
+        return isinstance(self.asked, CaptionersRecipe) or (self.path / "evaluation" / MEASURED).exists()
 
     @property
     def is_rehearsal(self) -> bool:
@@ -133,7 +159,7 @@ class RunDir:
                 f"{path}: not a run folder (it has no {lacking[0]})",
                 hint="give the folder that `finesight run` printed on its last line",
             )
-        recipe = read_recipe(path / RECIPE_FILE).recipe
+        recipe = read_any_recipe(path / RECIPE_FILE)
         return cls(path, recipe, Path(_read_json(path / ENVIRONMENT_FILE)["data_root"]))
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
@@ -200,11 +226,15 @@ def record_from_json(row: Mapping[str, Any]) -> Record:
         )
         if row.get(name) is not None
     }  # fmt: skip
+    likelihood = row.get("reference_log_likelihood")
     return Record(
         id=str(row["id"]),
         prediction=str(row["prediction"]),
         references=tuple(str(reference) for reference in row["references"]),
         choices=tuple(str(choice) for choice in row.get("choices", ())),
+        letters=tuple(str(letter) for letter in row.get("letters", ())),
+        reference_log_likelihood=None if likelihood is None else float(likelihood),
+        reference_tokens=int(row.get("reference_tokens", 0)),
         tags=row.get("tags", {}),
         **optional,
     )

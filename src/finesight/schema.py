@@ -151,6 +151,17 @@ class Record:
         return plain
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A record, and what one metric says of it."""
+
+    record: Record
+    score: float
+    """In the metric's own numbers; not a number where it gives none, as for a copy that is scored with another."""
+    outcome: str
+    """`right`, `wrong`, or which kind between them; nothing where the metric judges no answers, as perplexity."""
+
+
 OWN_SETS = ("test", "validation", "train")
 """What a task may be drawn from beside a source of its own."""
 

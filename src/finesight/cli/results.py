@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finesight.cli.options import JsonOption, RunArgument
 from finesight.cli.output import print_json, print_rich
+
+if TYPE_CHECKING:
+    from finesight.evaluate.comparison import Compared
 
 
 def score(
@@ -46,21 +49,49 @@ def compare(
     intersect: Annotated[
         bool, typer.Option("--intersect", help="Compare the examples that all have answered, where they differ.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="Write a page as well: drawings, kinds of question, answers side by side."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compare two or more runs on the same examples.
 
-    Also predictions files. Gives each one's score, and the paired difference from the first with its interval.
+    Also predictions files. Gives each one's score, and the paired difference from the first with its interval. With
+    --html the last line printed is the page's path; the JSON holds it, and what the page shows.
     """
-    from finesight.evaluate.comparison import compare as compare_records
+    from finesight.evaluate.comparison import compare_answers
 
-    comparison = compare_records(contenders, metric, intersect=intersect)
+    if html is not None:
+        _require_file(html, "--html")
+    compared = compare_answers(contenders, metric, intersect=intersect)
+    comparison = compared.content if html is None else _write_comparison(compared, html)
     if json:
         print_json(comparison)
         return
     from finesight.report.terminal import comparison_table
 
     print_rich(comparison_table(comparison))
+    if html is not None:
+        print(html)
+
+
+def _write_comparison(compared: Compared, page: Path) -> dict[str, Any]:
+    """Write the comparison's page; return what it shows, with its path."""
+    from finesight.evaluate.comparison_detail import detail, judged_answers, picture_folders
+    from finesight.report.comparison.page import write_comparison
+
+    detailed = detail(compared)
+    write_comparison(detailed, judged_answers(compared), picture_folders(compared.contenders), page)
+    return {"page": str(page), **detailed}
+
+
+def _require_file(path: Path, option: str) -> None:
+    """Raise `UserError` where a folder stands in the place of the file that is to be written."""
+    from finesight.errors import UserError
+
+    if path.is_dir():
+        raise UserError(f"{option} {path}: a folder, and not a file", hint=f"{option} {path / 'comparison.html'}")
 
 
 def report(run: RunArgument, json: JsonOption = False) -> None:

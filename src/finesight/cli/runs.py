@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finesight.cli.captioners import evaluate_captioners, names_a_recipe, refuse_beside_captioners
 from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.cli.options import (
     DataRootOption,
@@ -193,7 +194,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN_OR_MODEL",
-            help="A run folder, a model folder, a hub name, or a model that comes with finesight.",
+            help="A run folder, a model folder, a hub name, or a model that comes with finesight; or a recipe of "
+            "captioners (.yaml), alone.",
         ),
     ],
     recipe: Annotated[
@@ -214,11 +216,16 @@ def evaluate(
 ) -> None:
     """Measure a model on a recipe's tasks.
 
-    Beside it stand the majority answer and the model given the question alone.
+    Beside it stand the majority answer and the model given the question alone. A recipe of captioners measures them
+    side by side, and with the same --output goes on where it stopped: docs/captioners.md.
     """
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
+    if recipe is None and names_a_recipe(model):
+        refuse_beside_captioners(task or language)
+        evaluate_captioners(Path(model), set_, data_root, output, max_tokens_per_device, json=json)
+        return
     target = find_target(model)
     opened, root = open_recipe_for(target, recipe, set_, data_root)
     opened = speak(choose_tasks(opened, task or ()), language)

@@ -59,6 +59,21 @@ def read_all(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any]]:
     return sets, describe_sets(sets, data, look_alikes)
 
 
+def read_tasks(tasks: Sequence[Task], data_root: Path, seed: int) -> tuple[tuple[TaskExamples, ...], dict[str, Any]]:
+    """Return tasks with sources of their own, which nobody learns from, and what `data.json` says of them.
+
+    Tasks on one source are disjoint by group; images that look alike are in one group. Raises as `read_all` does.
+    """
+    claims, names = _claims_of_tasks(tasks)
+    examples, _ = claim_examples(claims, data_root, seed, look_alikes=True)
+    own = dict(zip(names, examples, strict=True))
+    filled = tuple(_fill_task(task, Sets((), (), (), ()), own, seed) for task in tasks)
+    return filled, {
+        "sets": {f"task:{task.name}": _describe(task.examples) for task in filled},
+        "asked_once": {task.name: task.repeats for task in filled if task.repeats},
+    }
+
+
 def describe_sets(sets: Sets, data: Data, look_alikes: LookAlikes) -> dict[str, Any]:
     """Return the content of `data.json`: each set in figures, and the leaks between them."""
     named: dict[str, Sequence[Example]] = {"train": sets.train, "validation": sets.validation, "test": sets.test}
@@ -76,8 +91,16 @@ def describe_sets(sets: Sets, data: Data, look_alikes: LookAlikes) -> dict[str, 
 def _claims(recipe: Recipe) -> tuple[list[Claim], list[str]]:
     claims = [Claim("data.test", spec, learned=False) for spec in recipe.data.test]
     claims += [Claim("data.validation", spec, learned=False) for spec in recipe.data.validation]
-    own_tasks: list[str] = []
-    for task in recipe.evaluate:
+    of_tasks, own_tasks = _claims_of_tasks(recipe.evaluate)
+    claims += of_tasks
+    claims += [Claim("data.train", spec, learned=True) for spec in recipe.data.train]
+    return claims, own_tasks
+
+
+def _claims_of_tasks(tasks: Sequence[Task]) -> tuple[list[Claim], list[str]]:
+    claims: list[Claim] = []
+    names: list[str] = []
+    for task in tasks:
         if isinstance(task, SetTask):
             continue
         if task.role == "memorization":
@@ -86,9 +109,8 @@ def _claims(recipe: Recipe) -> tuple[list[Claim], list[str]]:
                 hint="memorization is measured on what was learned: give `from: train` instead of a source",
             )
         claims.append(Claim(f"the task {task.name}", task, learned=False))
-        own_tasks.append(task.name)
-    claims += [Claim("data.train", spec, learned=True) for spec in recipe.data.train]
-    return claims, own_tasks
+        names.append(task.name)
+    return claims, names
 
 
 def _divide(learned: Sequence[Example], data: Data, seed: int) -> dict[str, list[Example]]:

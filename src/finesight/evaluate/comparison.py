@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from finesight.errors import UserError
 from finesight.evaluate.contenders import Contender, open_contenders
+from finesight.evaluate.headline import FEW_GROUPS, verdict_on
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.score import Scored, align, difference_between, score_records, summarise
 from finesight.evaluate.stats import adjust_holm
+from finesight.numerals import plural
 from finesight.schema import Record
 
 DEFAULT_METRIC = "exact_match"
 DEFAULT_SEED = 42
 INTERSECT = "--intersect compares the examples that all have answered"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and the answers that it is of."""
+
+    content: dict[str, Any]
+    """What `compare` returns."""
+    contenders: tuple[Contender, ...]
+    scored: dict[str, dict[str, Scored]]
+    """By task and contender; the answers to a task in the order of the first contender's."""
+    seed: int
 
 
 def compare(
@@ -25,16 +40,34 @@ def compare(
 
     A run is compared by its `after` records, each task by the metric of its recipe unless `metric` names one.
     `intersect` allows different sets of examples, and compares those that are in all. Returns `{"contenders",
-    "tasks", "left_out"}`; a task has `name`, `metric`, `scale`, `examples`, `groups`, and for each contender a score
-    as in verdict.json (`scores`), how many of its answers were left out (`left_out`) and, but for the first, the
-    paired difference from the first (`differences`), whose `p_holm` holds for all differences of all tasks together.
+    "tasks", "left_out", "warnings"}`; a task has `name`, `metric`, `scale`, `examples`, `groups`, and for each
+    contender a score as in verdict.json (`scores`), how many of its answers were left out (`left_out`) and, but for
+    the first, the paired difference from the first (`differences`), whose `p_holm` holds for all differences of all
+    tasks together and whose `verdict` is `better`, `worse` or `no difference found`.
     Raises `UserError` when there is nothing that can be compared.
     """
+    return compare_answers(named, metric, intersect=intersect, seed=seed).content
+
+
+def compare_answers(
+    named: Sequence[str], metric: str | None = None, *, intersect: bool = False, seed: int = DEFAULT_SEED
+) -> Compared:
+    """Return what `compare` does, and the answers behind it."""
     contenders = open_contenders(named)
     metrics, left_out = _shared_tasks(contenders, metric)
-    tasks = [_compare_on(task, metrics[task], contenders, intersect=intersect, seed=seed) for task in metrics]
+    records = {task: {contender.name: contender.records(task) for contender in contenders} for task in metrics}
+    scored = {
+        task: _score_alike(task, metrics[task], _intersect(given) if intersect else given)
+        for task, given in records.items()
+    }
+    tasks = [_compare_on(task, records[task], own, seed) for task, own in scored.items()]
     _correct_for_several(list(chain.from_iterable(task["differences"].values() for task in tasks)))
-    return {"contenders": [contender.name for contender in contenders], "tasks": tasks, "left_out": left_out}
+    for task in tasks:
+        for difference in task["differences"].values():
+            difference["verdict"] = verdict_on({**task, "over_baseline": None, "difference": difference})
+    names = [contender.name for contender in contenders]
+    content = {"contenders": names, "tasks": tasks, "left_out": left_out, "warnings": _warnings(tasks)}
+    return Compared(content, tuple(contenders), scored, seed)
 
 
 def _shared_tasks(contenders: Sequence[Contender], metric: str | None) -> tuple[dict[str, str], list[str]]:
@@ -69,16 +102,15 @@ def _require_one_metric(task: str, metrics: Mapping[str, str]) -> None:
 
 
 def _compare_on(
-    task: str, metric: str, contenders: Sequence[Contender], *, intersect: bool, seed: int
+    task: str, records: Mapping[str, Sequence[Record]], scored: Mapping[str, Scored], seed: int
 ) -> dict[str, Any]:
-    records = {contender.name: contender.records(task) for contender in contenders}
-    scored = _score_alike(task, metric, _intersect(records) if intersect else records)
     first, *others = scored
+    metric = scored[first].metric
     return {
         "name": task,
-        "metric": metric,
-        "metric_rule": metric_named(metric).rule,
-        "scale": metric_named(metric).scale.to_json(),
+        "metric": metric.name,
+        "metric_rule": metric.rule,
+        "scale": metric.scale.to_json(),
         "examples": len(scored[first].records),
         "groups": scored[first].group_count,
         "scores": {name: summarise(own) for name, own in scored.items()},
@@ -106,6 +138,14 @@ def _score_alike(task: str, metric: str, records: Mapping[str, Sequence[Record]]
         name: align(scored[first], own, f"{task} in {first}", f"{task} in {name}", hint=INTERSECT)
         for name, own in scored.items()
     }
+
+
+def _warnings(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{task['name']}: {plural(task['groups'], 'group')} only; intervals from so few are less sure than they look"
+        for task in tasks
+        if task["groups"] < FEW_GROUPS
+    ]
 
 
 def _correct_for_several(differences: Sequence[dict[str, Any]]) -> None:

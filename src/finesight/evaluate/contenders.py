@@ -33,7 +33,7 @@ class Contender:
             return {}
         return {
             task.name: task.metric
-            for task in self.run.recipe.evaluate
+            for task in self.run.tasks
             if self.run.records_file(self.predictor, task.name).exists()
         }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from finesight.evaluate.engine import Engine
+from finesight.evaluate.predictor import Predictor
 from finesight.models.encoded import Encoded
 from finesight.rundir import RunDir
 from finesight.runtime import StopRequest, progress
@@ -37,16 +39,40 @@ def measure(
 
     Raises `Interrupted` between batches when asked to stop; what was answered by then is on disk.
     """
-    task, questions = tokenized.task, tokenized.questions
+    keep_answers(_Asked(engine, tokenized), tokenized.task, run, name=predictor, thumbnails=thumbnails, stop=stop)
+
+
+def keep_answers(
+    predictor: Predictor, task: TaskExamples, run: RunDir, *, name: str, thumbnails: Thumbnails, stop: StopRequest
+) -> None:
+    """Ask a predictor about a task and keep its answers as records of `name`; what is on disk is not asked again.
+
+    Raises `Interrupted` between batches when asked to stop, and whatever the predictor raises; what was answered by
+    then is on disk.
+    """
     examples = {example.id: example for example in task.examples}
-    done = {record.id for record in run.records(predictor, task.name)}
-    missing = [single for single in questions if single.branches[0].example.id not in done]
-    with progress(f"{predictor}: {task.name}", len(questions)) as bar:
-        bar.advance(len(questions) - len(missing))
-        for predictions in answer_task(engine, task, missing):
-            run.append_records(predictor, task.name, make_records(predictions, examples, thumbnails))
-            bar.advance(len(predictions))
+    done = {record.id for record in run.records(name, task.name)}
+    missing = [example for example in task.examples if example.id not in done]
+    with progress(f"{name}: {task.name}", len(examples)) as bar, closing(predictor.answer(missing)) as answers:
+        bar.advance(len(examples) - len(missing))
+        for predictions in answers:
+            if predictions:
+                run.append_records(name, task.name, make_records(predictions, examples, thumbnails))
+                bar.advance(len(predictions))
             stop.raise_if_asked()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The engine as a predictor of one task."""
+
+    engine: Engine
+    tokenized: TokenizedTask
+
+    def answer(self, examples: Sequence[Example]) -> Generator[list[Prediction], None, None]:
+        wanted = {example.id for example in examples}
+        questions = [single for single in self.tokenized.questions if single.branches[0].example.id in wanted]
+        yield from answer_task(self.engine, self.tokenized.task, questions)
 
 
 def answer_task(engine: Engine, task: TaskExamples, questions: Sequence[Encoded]) -> Iterator[list[Prediction]]:

@@ -9,7 +9,7 @@ from finesight.evaluate.baselines import majority_by_question_type_predictions, 
 from finesight.evaluate.engine import Engine
 from finesight.evaluate.measure import Thumbnails, TokenizedTask, answer_task, make_records, measure
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import KINDS, align, break_down, score_records, summarise
+from finesight.evaluate.score import KINDS, Scored, align, break_down, score_records, summarise
 from finesight.models.loaded import Loaded
 from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import StopRequest
@@ -41,7 +41,7 @@ def evaluate_all(
 
 
 def guess_all(
-    learned: Sequence[Example], tasks: Sequence[TokenizedTask], run: RunDir, *, thumbnails: Thumbnails
+    learned: Sequence[Example], tasks: Sequence[TaskExamples], run: RunDir, *, thumbnails: Thumbnails
 ) -> None:
     """Answer every task as somebody would who never looks: the most frequent answer, overall and by question type."""
     guesses = {
@@ -49,11 +49,11 @@ def guess_all(
         "majority_by_question_type": majority_by_question_type_predictions,
     }
     for predictor, guess in guesses.items():
-        for tokenized in tasks:
-            examples = {example.id: example for example in tokenized.task.examples}
-            records = make_records(guess(tokenized.task, learned), examples, thumbnails)
-            run.records_file(predictor, tokenized.task.name).unlink(missing_ok=True)
-            run.append_records(predictor, tokenized.task.name, records)
+        for task in tasks:
+            examples = {example.id: example for example in task.examples}
+            records = make_records(guess(task, learned), examples, thumbnails)
+            run.records_file(predictor, task.name).unlink(missing_ok=True)
+            run.append_records(predictor, task.name, records)
 
 
 def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) -> dict[str, float]:
@@ -75,27 +75,61 @@ def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) ->
     return scores
 
 
-def score_all(run: RunDir, tasks: Sequence[TaskExamples]) -> dict[str, Any]:
-    """Return the content of scores.json: what every predictor scores on every task, and on each kind of question."""
-    return {"tasks": [_score_task(run, task) for task in tasks]}
+def require_scorable(run: RunDir, tasks: Sequence[TaskExamples], predictor: str) -> None:
+    """Score a predictor that has answered everything by every metric of the tasks.
+
+    Raises `UserError` where a metric cannot be had, as one that needs a library or java: before hours of answering,
+    and not after them.
+    """
+    for task in tasks:
+        for metric in (task.metric, *task.also):
+            score_records(run.records(predictor, task.name), metric_named(metric), f"{task.name}: {predictor}")
 
 
-def _score_task(run: RunDir, task: TaskExamples) -> dict[str, Any]:
-    metric = metric_named(task.metric)
-    scored = {
-        predictor: score_records(run.records(predictor, task.name), metric, predictor)
-        for predictor in run.predictors(task.name)
-    }
-    measured = scored[MEASURED]
-    aligned = {name: align(measured, own, MEASURED, name) for name, own in scored.items()}
+def score_all(run: RunDir, tasks: Sequence[TaskExamples], shown_first: Sequence[str] = (MEASURED,)) -> dict[str, Any]:
+    """Return the content of scores.json: what every predictor scores on every task, and on each kind of question.
+
+    Those of `shown_first` stand first, in that order.
+    """
+    return {"tasks": [_score_task(run, task, shown_first) for task in tasks]}
+
+
+def _score_task(run: RunDir, task: TaskExamples, shown_first: Sequence[str]) -> dict[str, Any]:
+    scored = _scored_by_all(run, task, task.metric, shown_first)
+    first = next(iter(scored.values()))
     return {
         "name": task.name,
         "metric": task.metric,
-        "examples": len(measured.records),
-        "groups": measured.group_count,
-        "scores": {predictor: summarise(own) for predictor, own in aligned.items()},
-        "by": {kind: break_down(aligned, kind) for kind in KINDS},
+        "scale": first.metric.scale.to_json(),
+        "examples": len(first.records),
+        "groups": first.group_count,
+        "scores": {predictor: summarise(own) for predictor, own in scored.items()},
+        "also": [_score_beside(run, task, metric, shown_first) for metric in task.also],
+        "by": {kind: break_down(scored, kind) for kind in KINDS},
     }
+
+
+def _score_beside(run: RunDir, task: TaskExamples, metric: str, shown_first: Sequence[str]) -> dict[str, Any]:
+    scored = _scored_by_all(run, task, metric, shown_first)
+    return {
+        "metric": metric,
+        "scale": metric_named(metric).scale.to_json(),
+        "scores": {predictor: summarise(own) for predictor, own in scored.items()},
+    }
+
+
+def _scored_by_all(run: RunDir, task: TaskExamples, metric: str, shown_first: Sequence[str]) -> dict[str, Scored]:
+    """Return the scored records of all who answered, in the order of the first one's.
+
+    Raises `UserError` when one of them has answered other examples than the first.
+    """
+    answered = run.predictors(task.name)
+    leading = [name for name in shown_first if name in answered]
+    first, *others = [*leading, *(name for name in answered if name not in leading)]
+    scored = {
+        name: score_records(run.records(name, task.name), metric_named(metric), name) for name in (first, *others)
+    }
+    return {name: align(scored[first], own, first, name) for name, own in scored.items()}
 
 
 def answer_one(loaded: Loaded, example: Example, *, max_new_tokens: int) -> str:

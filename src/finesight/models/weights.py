@@ -14,11 +14,19 @@ from finesight.models.tokenizers import first_line
 SHOWN = 3
 
 
-def load_weights(model_class: Any, location: Location, *, may_hold_more: bool = False, **arguments: Any) -> Any:
+def load_weights(
+    model_class: Any,
+    location: Location,
+    *,
+    may_hold_more: bool = False,
+    may_lack: tuple[str, ...] = (),
+    **arguments: Any,
+) -> Any:
     """Return the model of `model_class` that the checkpoint holds.
 
-    `may_hold_more` allows tensors that this model has no place for, as the text half of a CLIP. Raises `ModelError`
-    when a tensor is missing or of another shape (it would stay random) or left over, or a file cannot be read.
+    `may_hold_more` allows tensors that this model has no place for, as the text half of a CLIP; `may_lack` gives the
+    beginnings of names of tensors that nothing reads. Raises `ModelError` when another tensor is missing or of another
+    shape (it would stay random) or left over, or a file cannot be read.
     """
     location.require_weights()
     try:
@@ -34,14 +42,16 @@ def load_weights(model_class: Any, location: Location, *, may_hold_more: bool = 
             f"{location}: the weights cannot be loaded ({first_line(error)})",
             hint="is the download complete, and of the kind of model that the recipe says?",
         ) from error
-    _require_complete(location, info, may_hold_more=may_hold_more)
+    _require_complete(location, info, may_hold_more=may_hold_more, may_lack=may_lack)
     assert isinstance(model, PreTrainedModel)
     return model
 
 
-def _require_complete(location: Location, info: dict[str, Any], *, may_hold_more: bool) -> None:
+def _require_complete(
+    location: Location, info: dict[str, Any], *, may_hold_more: bool, may_lack: tuple[str, ...]
+) -> None:
     listed = {
-        "missing": sorted(info["missing_keys"]),
+        "missing": sorted(name for name in info["missing_keys"] if not name.startswith(may_lack)),
         "misshapen": sorted(name for name, _, _ in info["mismatched_keys"]),
         "left over": [] if may_hold_more else sorted(info["unexpected_keys"]),
     }

@@ -1,4 +1,4 @@
-"""A recipe file becomes a `Recipe`, or a list of everything that is wrong with it."""
+"""A recipe file becomes a recipe, or a list of everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finesight.errors import RecipeError
+from finesight.errors import RecipeError, UserError
 from finesight.recipe import yaml_text
 from finesight.recipe.builtin import not_found_hint
+from finesight.recipe.captioners import SECTIONS_OF_A_RUN, CaptionersRecipe
 from finesight.recipe.named_tasks import expand_task, unknown_task
 from finesight.recipe.overrides import Override, apply_overrides
 from finesight.recipe.recipe import Recipe
@@ -23,16 +24,34 @@ MAX_BYTES = 1_000_000
 """A recipe is a page of text; a larger file is something else."""
 
 
+AnyRecipe = Recipe | CaptionersRecipe
+"""What a recipe file may hold: a run, or an evaluation of captioners."""
+
+
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe, and the file it was read from."""
+    """A run's recipe, and the file it was read from."""
 
     recipe: Recipe
     path: Path
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
-    """Return the recipe in `path`, changed by `overrides` (`train.num_train_epochs=1`).
+    """Return the recipe of a run in `path`, changed by `overrides` (`train.num_train_epochs=1`).
+
+    Raises `RecipeError` as `read_any_recipe` does, and `UserError` for a recipe of captioners.
+    """
+    recipe = read_any_recipe(path, overrides)
+    if isinstance(recipe, CaptionersRecipe):
+        raise UserError(
+            f"{path}: a recipe of captioners, which are measured and never tuned",
+            hint=f"finesight evaluate {path}; it names finished runs in its `models`",
+        )
+    return RecipeFile(recipe, path)
+
+
+def read_any_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """Return the recipe in `path`, changed by `overrides`: one with `captioners` is a recipe of captioners.
 
     Raises `RecipeError` with all faults at once, each as `file:line: field: what is wrong (hint: …)`.
     """
@@ -58,10 +77,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
         lines.append((line, _sentence(place, ".".join(map(str, fault.where)), fault.what, fault.hint)))
     if lines or recipe is None:
         raise RecipeError([line for _, line in sorted(lines, key=lambda item: item[0])])
-    return RecipeFile(recipe, path)
+    return recipe
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def dump_recipe(recipe: AnyRecipe) -> str:
     """Return the complete recipe as YAML, every default written out; reading it gives an equal `Recipe`."""
     return yaml_text.dump(recipe.model_dump(mode="json", by_alias=True))
 
@@ -87,18 +106,22 @@ def _starting_hint(lines: Sequence[tuple[int, str]]) -> str:
     return "" if lines else "`finesight new FOLDER` writes a recipe for a folder of data"
 
 
-def _validate(content: dict[str, Any]) -> tuple[Recipe | None, list[Invalid]]:
+def _validate(content: dict[str, Any]) -> tuple[AnyRecipe | None, list[Invalid]]:
     """Check as strict JSON: text is not taken for a number, nor a number for true."""
+    meant: type[Recipe] | type[CaptionersRecipe] = CaptionersRecipe if "captioners" in content else Recipe
+    if meant is CaptionersRecipe and (mixed_in := [name for name in SECTIONS_OF_A_RUN if name in content]):
+        hint = "give captioners a recipe of their own, with evaluate; finished runs go into its `models`"
+        return None, [Invalid((name,), "stands beside captioners, which are never tuned", hint) for name in mixed_in]
     try:
-        return Recipe.model_validate_json(json.dumps(content), strict=True), []
+        return meant.model_validate_json(json.dumps(content), strict=True), []
     except ValidationError as error:
-        return None, explain(Recipe, content, error)
+        return None, explain(meant, content, error)
 
 
 def _expand_tasks(content: dict[str, Any]) -> list[Invalid]:
     """Fill in what the named tasks of `evaluate:` say; return a fault for each name that no task has."""
     faults = []
-    tasks = content.get("evaluate")
+    tasks = content.get("evaluate", [])
     for place, entry in enumerate(tasks if isinstance(tasks, list) else ()):
         if isinstance(entry, dict) and entry.get("task") is not None:
             try:

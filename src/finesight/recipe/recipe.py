@@ -8,6 +8,7 @@ from finesight.recipe.base import Spec
 from finesight.recipe.data import Data
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.model import Model, TextModel
+from finesight.recipe.sources import Scenes, SvgCaptions
 from finesight.recipe.train import LearningRates, Train
 from finesight.recipe.tune import Lora, Tune
 from finesight.schema import PART_NAMES
@@ -81,6 +82,17 @@ class Recipe(Spec):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {what}s have the name {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_context(self) -> Recipe:
+        data = self.data
+        for source in (*data.train, *data.validation, *data.test, *self.evaluate):
+            if isinstance(source, SvgCaptions | Scenes) and source.context == "both":
+                raise ValueError(
+                    "context: both is for recipes of captioners, which measure several models (hint: set context: svg "
+                    "for a text model, image for one that sees)"
+                )
         return self
 
     @model_validator(mode="after")

@@ -265,8 +265,9 @@ class SvgCaptions(Source):
     """What is asked of every drawing."""
     names: tuple[CldrNames, ...] = ()
     """Names in other languages, asked for beside the caption."""
-    context: Literal["svg", "image"] = "svg"
-    """What the model gets: the drawing as path-a-line text, or rendered as a picture (extra `svg`)."""
+    context: Literal["svg", "image", "both"] = "svg"
+    """What the model gets: the drawing as path-a-line text, or rendered as a picture (extra `svg`). `both`, in a recipe
+    of captioners: text models get the text, and the others the picture."""
     image_size: int = Field(default=336, ge=16, le=4096)
     """Side of a rendered picture in pixels."""
 
@@ -320,8 +321,9 @@ class Scenes(Source):
 
     kind: Literal["scenes"]
     """Pictures and questions that finesight draws itself; no file is needed."""
-    context: Literal["image", "svg"] = "image"
-    """What the questions are about: the picture, or its objects as SVG text, a path a line."""
+    context: Literal["image", "svg", "both"] = "image"
+    """What the questions are about: the picture, or its objects as SVG text, a path a line. `both`, in a recipe of
+    captioners: text models read the text, and the others see the picture."""
     world: Literal["general", "house"] = "general"
     """`general`: colours, shapes, sizes, sides; `house`: what the general world shows but never names."""
     languages: tuple[SceneLanguage, ...] = Field(default=("en",), min_length=1)
@@ -351,7 +353,7 @@ class Scenes(Source):
 
     @model_validator(mode="after")
     def _house_asks_about_pictures(self) -> Scenes:
-        if self.world == "house" and self.context == "svg":
+        if self.world == "house" and self.context != "image":
             raise ValueError("the house world is about rims and sheets, which the SVG text does not hold")
         if self.world == "house" and (self.captions_per_scene or self.dialogues_per_scene or self.question_types):
             raise ValueError(

@@ -129,6 +129,23 @@ def score_table(task: Content) -> Table:
     return table
 
 
+def contender_table(task: Content) -> Table:
+    """Return the table of a recipe of captioners: what each contender scores on a task, by each of its metrics."""
+    from rich.text import Text
+
+    figures = numerals.figures_of(task)
+    beside = [(numerals.figures_of(entry), entry["scores"]) for entry in task["also"]]
+    metrics = (task["metric"], "95 % interval", *(entry["metric"] for entry in task["also"]))
+    table = _table(words=(task["name"],), numbers=metrics)
+    for name, score in task["scores"].items():
+        others = (of.value(scores[name]["score"]) for of, scores in beside)
+        cells = (figures.value(score["score"]), figures.interval(score["low"], score["high"]), *others)
+        table.add_row(*map(Text, (EVALUATED.get(name, name), *cells)))
+    size = f"{numerals.plural(task['examples'], 'picture')} in {numerals.plural(task['groups'], 'group')}"
+    table.caption = Text(f"{size}; `finesight compare` gives the differences with their intervals")
+    return table
+
+
 def parameter_table(parameters: Content) -> Table:
     """Return the table of `finesight params`: what learns, part by part, for each stage."""
     from rich.text import Text

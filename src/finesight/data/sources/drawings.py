@@ -103,16 +103,18 @@ class Drawings:
         simplified = simplify(svg, name)
         self.unsaid.update(simplified.unsaid.keys())
         # A picture may show more than the text can say; where neither says anything, there is nothing to caption.
-        if not simplified.text and (self._spec.context == "svg" or not simplified.unsaid):
+        if not simplified.text and (self._spec.context != "image" or not simplified.unsaid):
             raise DataError(f"{name}: no line and no area of it can be seen")
         group = drawing_group(simplified.text or svg)
-        if self._spec.context == "svg":
+        lines = ""
+        if self._spec.context != "image":
             lines = simplified.text if _is_markup(text) else write_path_lines(parse_path_lines(text, name))
+        if self._spec.context == "svg":
             return Subject(group, context=lines)
         # What the text says in full is the same picture, however its file is written.
         decisive = svg if simplified.unsaid else simplified.text
         content_hash = hashlib.sha256(f"{self._spec.image_size} {decisive}".encode()).hexdigest()
-        return Subject(group, (DrawnImage(drawing, self._spec.image_size, name, content_hash),))
+        return Subject(group, (DrawnImage(drawing, self._spec.image_size, name, content_hash),), lines)
 
 
 def _text_of(drawing: Path | str) -> str:

@@ -52,7 +52,8 @@ def _asked_about(scene: Scene, spec: Scenes, language: Language) -> Iterator[Que
 
 def _examples(scene: Scene, spec: Scenes) -> Iterator[Example]:
     image = SceneImage(scene.number, spec.image_size)
-    images, text = ((image,), "") if spec.context == "image" else ((), scene_paths(scene))
+    images = () if spec.context == "svg" else (image,)
+    text = "" if spec.context == "image" else scene_paths(scene)
     group = image_group(image)
     for name in spec.languages:
         for place, question in enumerate(_asked_about(scene, spec, LANGUAGES[name]), start=1):

@@ -1,0 +1,70 @@
+"""Captioners side by side, as `evaluate` does them where a recipe names some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from finesight.cli.output import print_json, print_rich
+
+
+def names_a_recipe(typed: str) -> bool:
+    """Return whether somebody means a recipe file where a run or a model could stand."""
+    path = Path(typed)
+    return path.suffix in (".yaml", ".yml") and path.is_file()
+
+
+def refuse_beside_captioners(given: object) -> None:
+    """Raise `UserError` when an option is given that a recipe of captioners has no use for."""
+    from finesight.errors import UserError
+
+    if given:
+        raise UserError(
+            "--task and --language choose among a model's tasks; a recipe of captioners says what is described",
+            hint="leave them out, and change the recipe",
+        )
+
+
+def evaluate_captioners(
+    path: Path,
+    overrides: Sequence[str] | None,
+    data_root: Path | None,
+    output: Path | None,
+    max_tokens: int | None,
+    *,
+    json: bool,
+) -> None:
+    """Measure what a recipe of captioners names, and print the table. Raises `UserError` for another recipe."""
+    from finesight.errors import FinesightError, UserError
+    from finesight.recipe.captioners import CaptionersRecipe
+    from finesight.recipe.reading import read_any_recipe
+    from finesight.rundir import RunDir
+    from finesight.runtime import StopRequest, say
+
+    recipe = read_any_recipe(path, overrides or ())
+    if not isinstance(recipe, CaptionersRecipe):
+        raise UserError(
+            f"{path}: a recipe that tunes a model, and names no captioners",
+            hint="name what is to be measured before it: finesight evaluate RUN_OR_MODEL RECIPE",
+        )
+    root = (data_root or path.parent).resolve()
+    if not root.is_dir():
+        raise UserError(f"--data-root {data_root}: no such folder")
+    folder = RunDir.new_or_begun(recipe, output, root)
+    from finesight.captioning import measure_captioners
+
+    try:
+        with StopRequest() as stop:
+            measure_captioners(recipe, folder, max_tokens=max_tokens, stop=stop)
+    except (FinesightError, KeyboardInterrupt):
+        if folder.has_begun:
+            say(f"What was answered is kept; go on with: finesight evaluate {path} --output {folder.path}")
+        raise
+    scores = folder.load("scores")
+    if json:
+        print_json(scores)
+        return
+    from finesight.report.terminal import contender_table
+
+    print_rich(*map(contender_table, scores["tasks"]))
+    print(folder.path)

@@ -1,0 +1,88 @@
+"""The page of `finesight compare --html`: who scores what, how sure the differences are, and what they look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from finesight.report.comparison.headline import headline, remarks, sentences
+from finesight.report.comparison.items import Items, differing_items
+from finesight.report.comparison.marks import Contender, mark_all
+from finesight.report.comparison.radar import Radar, radar, spokes
+from finesight.report.comparison.tables import TaskView, view_task
+from finesight.report.files import Content
+from finesight.report.templating import page_templates, style_sheet
+from finesight.rundir import write_text
+from finesight.schema import Judged
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Characters that HTML may not hold or that nobody would see, but for line ends and tabs."""
+
+
+@dataclass(frozen=True)
+class TaskSection:
+    """One task with its figures and the examples to look at."""
+
+    view: TaskView
+    items: Items
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows."""
+
+    title: Markup
+    sentences: tuple[Markup, ...]
+    remarks: tuple[Markup, ...]
+    warnings: tuple[str, ...]
+    contenders: tuple[Contender, ...]
+    tasks: tuple[TaskSection, ...]
+    radar: Radar
+
+
+def write_comparison(
+    comparison: Content,
+    answers: Mapping[str, Mapping[str, Sequence[Judged]]],
+    folders: Mapping[str, Path],
+    path: Path,
+) -> None:
+    """Write the page of a detailed comparison as one file that needs no network.
+
+    `answers` are those of each task's contenders, a task's all in one order; `folders` says where the thumbnails of a
+    contender's records are. Raises `OSError` where the file cannot be written.
+    """
+    write_text(path, render(gather(comparison, answers, folders)))
+
+
+def gather(
+    comparison: Content, answers: Mapping[str, Mapping[str, Sequence[Judged]]], folders: Mapping[str, Path]
+) -> Page:
+    """Return what the page shows."""
+    contenders = mark_all(comparison["contenders"])
+    tasks = comparison["tasks"]
+    return Page(
+        title=headline(comparison),
+        sentences=sentences(comparison, contenders),
+        remarks=remarks(comparison, contenders),
+        warnings=tuple(comparison["warnings"]),
+        contenders=contenders,
+        tasks=tuple(
+            TaskSection(view_task(task, contenders), differing_items(task, contenders, answers[task["name"]], folders))
+            for task in tasks
+        ),
+        radar=radar(spokes(tasks), contenders),
+    )
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML. Everything that comes from data is escaped, and what cannot be shown is named."""
+    template = page_templates().get_template("comparison.html.j2")
+    return _UNPRINTABLE.sub(_name, template.render(page=page, style=style_sheet("comparison.css")))
+
+
+def _name(unprintable: re.Match[str]) -> str:
+    return f"⟨U+{ord(unprintable[0]):04X}⟩"
