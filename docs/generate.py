@@ -165,12 +165,20 @@ def score_table(name: str) -> str:
     return "\n".join(lines)
 
 
-def fill(path: Path, name: str, content: str) -> str:
+def starter_page(path: Path) -> str:
+    """Return the page on the models that come with finesight, with the scores of each."""
+    text = path.read_text("utf-8")
+    for record in sorted(SHIPPED.glob("*/record.json")):
+        name = record.parent.name
+        text = fill(text, f"scores of {name}", score_table(name))
+    return text
+
+
+def fill(text: str, name: str, content: str) -> str:
     """Return a page's text with what stands between two marks replaced."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    text = path.read_text("utf-8")
     if start not in text or end not in text:
-        raise ValueError(f"{path}: {start} and {end} have to stand in it")
+        raise ValueError(f"{start} and {end} have to stand in the page")
     return re.sub(f"{start}.*{end}", lambda _: f"{start}\n{content}\n{end}", text, flags=re.DOTALL)
 
 
@@ -178,9 +186,9 @@ def outputs() -> dict[Path, str]:
     """Return each generated file with the content it should have."""
     docs = ROOT / "docs"
     return {
-        ROOT / "README.md": fill(ROOT / "README.md", "tree", file_tree()),
+        ROOT / "README.md": fill((ROOT / "README.md").read_text("utf-8"), "tree", file_tree()),
         docs / "recipe.md": recipe_reference(),
-        docs / "starter.md": fill(docs / "starter.md", "scores of starter", score_table("starter")),
+        docs / "starter.md": starter_page(docs / "starter.md"),
     }
 
 

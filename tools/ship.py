@@ -15,12 +15,14 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from finesight.cli.opening import choose_tasks, open_recipe, speak
+from finesight.data.sources.read import read_source
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.models.shipped import shipped_folder, shipped_name
 from finesight.opening import load_best, open_untuned, save_tokenizer
 from finesight.recipe.model import AssembledModel
 from finesight.recipe.recipe import Recipe
+from finesight.recipe.sources import Scenes
 from finesight.run import measure_only
 from finesight.rundir import RunDir
 from finesight.runtime import StopRequest, say
@@ -29,6 +31,8 @@ from finesight.train.checkpoints import read_best
 TASKS = {"starter": "general", "text-starter": "captions"}
 """What each shipped model is measured on."""
 MOST_BYTES = 10_000_000
+SCENES_READ = 1000
+"""Of each source, to find the tokens that training has seen."""
 CURVE_POINTS = 100
 MOST_TOKENS = 8192
 KEPT_OF_ENVIRONMENT = ("started", "seed", "device", "packages", "python", "processor_cores", "git")
@@ -63,6 +67,8 @@ def write_model(run: RunDir, folder: Path) -> None:
     loaded = open_untuned(run)
     load_best(loaded, run)
     assert isinstance(loaded.model, PreTrainedModel), "only models that were tuned in full can be shipped"
+    renewed = renew_unseen_tokens(loaded, run)
+    say(f"{renewed} tokens that training never saw have new embeddings")
     folder.mkdir(parents=True)
     for part in (loaded.model.config, *vars(loaded.model.config).values()):
         if isinstance(part, PreTrainedConfig):
@@ -70,6 +76,34 @@ def write_model(run: RunDir, folder: Path) -> None:
     loaded.model.to(torch.float16).save_pretrained(folder)
     save_tokenizer(loaded.formatter.tokenizer, folder)
     loaded.formatter.save_image_processor(folder)
+
+
+@torch.no_grad()
+def renew_unseen_tokens(loaded: Loaded, run: RunDir) -> int:
+    """Draw anew the embeddings of tokens that no training example holds; return how many these are.
+
+    Training pushes them all away from every answer, and all the same way, until they are one: a word made of them can
+    then be neither read nor said, and tuning with frozen embeddings cannot teach it. The new ones are as large as those
+    that were learned.
+    """
+    seen = find_seen_tokens(loaded, run)
+    embeddings = loaded.model.get_input_embeddings().weight
+    unseen = torch.tensor([token not in seen for token in range(len(embeddings))])
+    scale = embeddings[~unseen].std()
+    generator = torch.Generator().manual_seed(run.recipe.seed)
+    embeddings[unseen] = torch.randn(int(unseen.sum()), embeddings.shape[1], generator=generator) * scale
+    return int(unseen.sum())
+
+
+def find_seen_tokens(loaded: Loaded, run: RunDir) -> set[int]:
+    """Return the tokens of what was learned from, as its first scenes hold them: their words are few."""
+    seen = set(loaded.formatter.tokenizer.all_special_ids)
+    for source in run.recipe.data.train:
+        assert isinstance(source, Scenes), "the shipped models learn from scenes"
+        for example in read_source(source.model_copy(update={"scenes": SCENES_READ}), run.data_root):
+            single = loaded.formatter.encode(example, answered=True)
+            seen.update(single.prefix_ids.tolist(), *(branch.ids.tolist() for branch in single.branches))
+    return seen
 
 
 def describe(run: RunDir) -> dict[str, Any]:

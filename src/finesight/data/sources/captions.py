@@ -35,7 +35,7 @@ def captions_of(value: Any, where: str, faults: Faults) -> list[str]:
 
 
 def caption_examples(
-    subject: Subject, question: str, captions: Mapping[str, str], *, language: str = ""
+    subject: Subject, question: str, captions: Mapping[str, str], *, language: str = "", question_type: str = ""
 ) -> Iterator[Example]:
     """Yield an example for each caption, given by its example's id; all of them are right answers to each.
 
@@ -49,5 +49,6 @@ def caption_examples(
             context=subject.context,
             turns=(Turn("user", question), Turn("assistant", caption, learned=True)),
             references=tuple(dict.fromkeys([caption, *captions.values()])),
+            question_type=question_type,
             tags={"language": language} if language else {},
         )

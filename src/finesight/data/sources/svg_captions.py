@@ -41,7 +41,10 @@ def read_svg_captions(spec: SvgCaptions, data_root: Path) -> list[Example]:
             continue
         row_id = f"{id_prefix(spec)}:{row.number}"
         several = {f"{row_id}-{place}": caption for place, caption in enumerate(captions, start=1)}
-        examples += caption_examples(subject, spec.question, several if len(several) > 1 else {row_id: captions[0]})
+        by_id = several if len(several) > 1 else {row_id: captions[0]}
+        # Two kinds of questions about one drawing are scored apart, each beside its own most frequent answer.
+        kind = spec.caption if spec.names else ""
+        examples += caption_examples(subject, spec.question, by_id, question_type=kind)
         examples += _named_examples(row, row_id, subject, named)
     faults.raise_if_any()
     _check_names(examples, len(rows), named, spec)
@@ -98,7 +101,10 @@ def _named_examples(
         name = names.name_of(label_of(cell_of(row.content, entry.column)))
         if name is not None:
             name_id = f"{row_id}-{names.language}"
-            yield from caption_examples(subject, entry.question, {name_id: name}, language=names.language)
+            kind = f"name ({names.language})"
+            yield from caption_examples(
+                subject, entry.question, {name_id: name}, language=names.language, question_type=kind
+            )
 
 
 def _check_names(
