@@ -49,7 +49,7 @@ def count_outcomes(scored: Scored) -> dict[str, int]:
 def count_became_right(before: Scored, after: Scored) -> dict[str, int]:
     """Return of the answers that became right what they were before. Both must be in one order (`align`)."""
     pairs = zip(outcomes_of(before), outcomes_of(after), strict=True)
-    counts = Counter(first for first, second in pairs if second == "right" != first)
+    counts: Counter[Outcome] = Counter(first for first, second in pairs if second == "right" and first != "right")
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
