@@ -103,6 +103,9 @@ class Prediction:
     text: str
     finish_reason: Literal["stop", "length"] = "stop"
     """`length` when the answer was cut at the token limit."""
+    reference_log_likelihood: float | None = None
+    """How likely the first reference was found, in nats over its tokens; None where it was not asked for."""
+    reference_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

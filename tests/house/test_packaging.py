@@ -65,7 +65,7 @@ def test_wheel_finds_its_recipes_in_an_empty_folder(wheel: Path, tmp_path: Path)
 
 def test_metadata_names_extras_command_and_licence(distribution: PathDistribution) -> None:
     extras = set(distribution.metadata.get_all("Provides-Extra") or ())
-    assert extras == {"quantize", "captions", "serve", "track", "deepspeed", "svg", "dev"}
+    assert extras == {"quantize", "captions", "serve", "track", "deepspeed", "svg", "lemmas", "dev"}
     assert [(entry.group, entry.name) for entry in distribution.entry_points] == [("console_scripts", "finesight")]
     assert distribution.metadata["License-Expression"] == "Apache-2.0"
     assert "Apache License" in (distribution.read_text("licenses/LICENSE") or "")

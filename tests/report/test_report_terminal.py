@@ -68,8 +68,8 @@ def test_a_verdict_that_is_not_there_is_said() -> None:
 
 def test_a_comparison_shows_names_as_they_are() -> None:
     change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_holm": 0.012, "better": 30, "worse": 10,
-              "smallest_detectable": 0.11, "from": "[red]first[/red]"}  # fmt: skip
-    unsure = {**change, "low": -0.02}
+              "smallest_detectable": 0.11, "verdict": "better", "from": "[red]first[/red]"}  # fmt: skip
+    unsure = {**change, "low": -0.02, "verdict": "no difference found"}
     names = ["[red]first[/red]", "second", "third"]
     task = {"name": "held_out", "metric": "exact_match", "examples": 1451, "groups": 63,
             "scores": dict(zip(names, (score(0.4), score(0.5), score(0.5)), strict=True)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from finesight.evaluate.engine import Engine
@@ -71,8 +71,31 @@ class _Asked:
 
     def answer(self, examples: Sequence[Example]) -> Generator[list[Prediction], None, None]:
         wanted = {example.id for example in examples}
-        questions = [single for single in self.tokenized.questions if single.branches[0].example.id in wanted]
-        yield from answer_task(self.engine, self.tokenized.task, questions)
+        questions = {
+            single.branches[0].example.id: single
+            for single in self.tokenized.questions
+            if single.branches[0].example.id in wanted
+        }
+        task = self.tokenized.task
+        weighs = "perplexity" in (task.metric, *task.also)
+        for predictions in answer_task(self.engine, task, list(questions.values())):
+            asked = [questions[prediction.id] for prediction in predictions]
+            yield _with_likelihoods(predictions, self.engine, asked) if weighs else predictions
+
+
+def _with_likelihoods(
+    predictions: Sequence[Prediction], engine: Engine, questions: Sequence[Encoded]
+) -> list[Prediction]:
+    """Return predictions that also say how likely the model finds the reference."""
+    found = {each.id: each for each_batch in engine.score_references(questions) for each in each_batch}
+    return [
+        replace(
+            prediction,
+            reference_log_likelihood=found[prediction.id].log_likelihood,
+            reference_tokens=found[prediction.id].tokens,
+        )
+        for prediction in predictions
+    ]
 
 
 def answer_task(engine: Engine, task: TaskExamples, questions: Sequence[Encoded]) -> Iterator[list[Prediction]]:
@@ -105,6 +128,8 @@ def make_records(
                 image=Path(image.name).name if image else "",
                 thumbnail=thumbnails.get(image.content_hash(), "") if image else "",
                 finish_reason=prediction.finish_reason,
+                reference_log_likelihood=prediction.reference_log_likelihood,
+                reference_tokens=prediction.reference_tokens,
                 tags=example.tags,
             )
         )

@@ -82,8 +82,10 @@ def require_scorable(run: RunDir, tasks: Sequence[TaskExamples], predictor: str)
     and not after them.
     """
     for task in tasks:
-        for metric in (task.metric, *task.also):
-            score_records(run.records(predictor, task.name), metric_named(metric), f"{task.name}: {predictor}")
+        records = run.records(predictor, task.name)
+        for metric in map(metric_named, (task.metric, *task.also)):
+            if metric.scores(records[0]):
+                score_records(records, metric, f"{task.name}: {predictor}")
 
 
 def score_all(run: RunDir, tasks: Sequence[TaskExamples], shown_first: Sequence[str] = (MEASURED,)) -> dict[str, Any]:
@@ -126,8 +128,12 @@ def _scored_by_all(run: RunDir, task: TaskExamples, metric: str, shown_first: Se
     answered = run.predictors(task.name)
     leading = [name for name in shown_first if name in answered]
     first, *others = [*leading, *(name for name in answered if name not in leading)]
+    chosen = metric_named(metric)
+    records = {name: run.records(name, task.name) for name in (first, *others)}
     scored = {
-        name: score_records(run.records(name, task.name), metric_named(metric), name) for name in (first, *others)
+        name: score_records(own, chosen, name)
+        for name, own in records.items()
+        if name == first or chosen.scores(own[0])
     }
     return {name: align(scored[first], own, first, name) for name, own in scored.items()}
 

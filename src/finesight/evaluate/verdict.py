@@ -162,7 +162,7 @@ def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:
     scored: dict[str, Scored] = {}
     for predictor in PREDICTORS:
         records = run.records(predictor, task.name)
-        if records or predictor in NEEDED:
+        if predictor in NEEDED or (records and metric.scores(records[0])):
             scored[predictor] = score_records(records, metric, str(run.records_file(predictor, task.name)))
     return {
         predictor: align(scored["after"], own, f"{task.name} (after)", f"{task.name} ({predictor})")

@@ -90,8 +90,7 @@ def _comparison_notes(comparison: Content) -> Iterator[str]:
     for task in comparison["tasks"]:
         figures = numerals.figures_of(task)
         for name, change in task["differences"].items():
-            low, high = figures.gain(change)
-            if low <= 0 <= high and change["smallest_detectable"] is not None:
+            if change["verdict"] == "no difference found" and change["smallest_detectable"]:
                 yield (
                     f"{task['name']}, {name}: no difference found; one under "
                     f"{figures.size(change['smallest_detectable'])} would mostly have gone unnoticed."

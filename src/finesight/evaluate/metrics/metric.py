@@ -97,5 +97,7 @@ class Metric:
     normalise: Callable[[str], str]
     """The form in which two answers count as the same: what the majority baseline counts."""
     scale: Scale = RIGHT_OR_WRONG
+    scores: Callable[[Record], bool] = lambda _: True
+    """Whether a record holds what the metric needs: a guess, as the majority answer, has no likelihood."""
     can_read: Callable[[Record], bool] | None = None
     """Whether an answer can be made out at all, where answers are parsed, as letters of options are."""

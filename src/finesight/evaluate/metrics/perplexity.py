@@ -57,5 +57,6 @@ METRIC = Metric(
     source="finesight",
     measure=measure,
     normalise=str.strip,
+    scores=lambda record: record.reference_log_likelihood is not None,
     scale=Scale(low=1.0, high=inf, percent=False, higher_is_better=False, binary=False),
 )
