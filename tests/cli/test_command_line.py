@@ -58,13 +58,14 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = "new check look params run evaluate score compare report ask list env svg"
+    verbs = "new check look params run evaluate score rescore compare report ask list env svg"
     assert [line.split()[0] for line in commands.strip().splitlines()] == verbs.split()
     assert "..." not in commands, "a summary is too long for its line"
 
 
 @pytest.mark.parametrize(
-    "verb", ["new", "check", "look", "params", "run", "train", "evaluate", "score", "compare", "report", "ask"]
+    "verb",
+    ["new", "check", "look", "params", "run", "train", "evaluate", "score", "rescore", "compare", "report", "ask"],
 )
 def test_every_verb_has_help(verb: str) -> None:
     done = finesight(verb, "--help")

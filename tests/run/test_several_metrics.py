@@ -36,8 +36,19 @@ def test_perplexity_is_that_of_the_references_before_and_after(
     assert second["outcomes"] == {"before": {}, "after": {}}
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "perplexity" in page and "token_f1" in page
-    again = finesight("report", run)
+    kept = run / "recipe.yaml"
+    kept.write_text(
+        kept.read_text(encoding="utf-8").replace("metric: perplexity", "metric: exact_match"), encoding="utf-8"
+    )
+    again = finesight("rescore", run)
     assert again.code == 0, again.stderr
+    assert again.last_line() == str(run / "report.html")
+    rescored = json.loads((run / "verdict.json").read_text(encoding="utf-8"))["tasks"]
+    assert rescored[0] == {
+        **first,
+        "difference": {**first["difference"], "p_holm": rescored[0]["difference"]["p_holm"]},
+    }
+    assert rescored[1]["metric"] == "exact_match" and "majority" in rescored[1]["scores"]
 
 
 def test_evaluate_measures_by_several_metrics(finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path) -> None:

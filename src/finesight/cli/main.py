@@ -22,6 +22,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "train": runs.run,
     "evaluate": runs.evaluate,
     "score": results.score,
+    "rescore": results.rescore,
     "compare": results.compare,
     "report": results.report,
     "ask": runs.ask,

@@ -1,4 +1,4 @@
-"""Verbs that read what runs have left: score, compare, report. They need no torch."""
+"""Verbs that read what runs have left: score, rescore, compare, report. They need no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import typer
 
 from finesight.cli.options import JsonOption, RunArgument
 from finesight.cli.output import print_json, print_rich
+
+if TYPE_CHECKING:
+    from finesight.rundir import RunDir
 
 if TYPE_CHECKING:
     from finesight.evaluate.comparison import Compared
@@ -94,14 +97,31 @@ def _require_file(path: Path, option: str) -> None:
         raise UserError(f"{option} {path}: a folder, and not a file", hint=f"{option} {path / 'comparison.html'}")
 
 
+def rescore(run: RunArgument, json: JsonOption = False) -> None:
+    """Score a run's stored answers anew.
+
+    As its recipe says now: another metric is a change of RUN/recipe.yaml. Verdict and report are written anew; no model
+    is asked.
+    """
+    folder = _run_at(run)
+    from finesight.evaluate.verdict import rejudge
+    from finesight.report.page import write_report
+    from finesight.report.terminal import verdict_lines
+
+    verdict = rejudge(folder)
+    folder.save("verdict", verdict)
+    page = write_report(folder)
+    if json:
+        print_json({**verdict, "report": str(page)})
+        return
+    for line in verdict_lines(verdict):
+        print(line)
+    print(page)
+
+
 def report(run: RunArgument, json: JsonOption = False) -> None:
     """Write a run's report anew, and print its path."""
-    from finesight.errors import UserError
-    from finesight.rundir import RunDir
-
-    folder = RunDir.existing(run)
-    if folder.is_evaluation:
-        raise UserError(f"{run}: an evaluation, not a run", hint=f"its scores are in {run / 'scores.json'}")
+    folder = _run_at(run)
     from finesight.report.page import write_report
 
     page = write_report(folder)
@@ -109,3 +129,14 @@ def report(run: RunArgument, json: JsonOption = False) -> None:
         print_json({"report": str(page)})
     else:
         print(page)
+
+
+def _run_at(path: Path) -> RunDir:
+    """Return the run in a folder. Raises `UserError` for an evaluation, which has neither verdict nor report."""
+    from finesight.errors import UserError
+    from finesight.rundir import RunDir
+
+    folder = RunDir.existing(path)
+    if folder.is_evaluation:
+        raise UserError(f"{path}: an evaluation, not a run", hint=f"its scores are in {path / 'scores.json'}")
+    return folder
