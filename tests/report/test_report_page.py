@@ -14,6 +14,7 @@ from run_folder import ORDER, Until, small_recipe, write_run
 
 from finesight.errors import UserError
 from finesight.report.page import write_report
+from finesight.report.tasks import statement
 
 
 def change_verdict(folder: Path, **changes: Any) -> None:
@@ -229,3 +230,10 @@ def test_a_record_without_a_field_is_named(tmp_path: Path) -> None:
         file.write('{"prediction": "yes", "references": ["yes"]}\n')
     with pytest.raises(UserError, match=r"after/held_out\.jsonl: a line lacks the field 'id'"):
         write_report(run)
+
+
+def test_a_change_that_does_not_hold_beside_the_other_tasks_is_not_told_as_one() -> None:
+    change = {"estimate": 0.1, "low": 0.01, "high": 0.19, "p_holm": 0.12}
+    told = statement({"role": "held_out", "difference": change})
+    assert told == "No difference found: +10.0 points [1.0, 19.0]. Beside the other tasks p is 0.120 (Holm)."
+    assert statement({"role": "held_out", "difference": {**change, "p_holm": 0.04}}).startswith("Better: ")

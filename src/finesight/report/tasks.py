@@ -11,6 +11,8 @@ from finesight import numerals
 from finesight.report.files import Content, RunFiles
 from finesight.schema import Record
 
+ALPHA = 0.05
+"""As in the verdict: a change has to hold beside those of the other tasks to be told as one."""
 PREDICTORS: Mapping[str, str] = {
     "before": "Before tuning",
     "after": "After tuning",
@@ -173,7 +175,11 @@ def statement(task: Content) -> str:
     figures = numerals.figures_of(task)
     told = figures.difference(difference)
     low, high = figures.gain(difference)
-    if low > 0:
+    p_holm = difference.get("p_holm", 0.0)
+    if p_holm > ALPHA:
+        why = "The interval contains zero" if low <= 0 <= high else f"Beside the other tasks p is {p_holm:.3f} (Holm)"
+        told = f"No difference found: {told}. {why}."
+    elif low > 0:
         told = f"Better: {told}."
     elif high < 0:
         told = f"Worse: {told}."
