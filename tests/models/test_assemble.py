@@ -39,7 +39,7 @@ def test_the_vision_encoder_is_the_checkpoints(
 ) -> None:
     encoder = save_vision(tmp_path / "vision", kind, whole=whole)
     loaded = load(assembled("vision", LLAMA, tokenizer={"vocab_size": 340}), tmp_path)
-    pixels = loaded.formatter.pixels(examples[0].images)
+    pixels = loaded.formatter.decode_images(examples[0].images)
     with torch.no_grad():
         ours = loaded.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2]
         theirs = encoder(pixels, output_hidden_states=True).hidden_states[-2]
@@ -249,7 +249,7 @@ def test_another_image_size_changes_positions_and_tokens(
     assert after.requires_grad
     assert torch.allclose(before[kept:].mean(0), after[kept:].mean(0), atol=0.02)
     assert larger.formatter.geometry.features == 36
-    assert larger.formatter.pixels(examples[0].images).shape[-2:] == (48, 48)
+    assert larger.formatter.pixels(examples[0].images)["pixel_values"].shape[-2:] == (48, 48)
     assert torch.isfinite(logits_of(larger, examples[0])).all()
     assert [p.shape for p in larger.meta_twin().parameters()] == [p.shape for p in larger.model.parameters()]
 
@@ -272,7 +272,7 @@ def test_a_saved_folder_takes_another_image_size(
 ) -> None:
     folder = save_folder(make_model(), tmp_path / "llava")
     larger = load_folder(folder, image_size=40)
-    assert larger.formatter.pixels(examples[0].images).shape == (1, 3, 40, 40)
+    assert larger.formatter.pixels(examples[0].images)["pixel_values"].shape == (1, 3, 40, 40)
     assert torch.isfinite(logits_of(larger, examples[0])).all()
 
 

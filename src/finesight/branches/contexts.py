@@ -59,10 +59,8 @@ def join_beginnings(context: Encoded) -> Encoded:
         common = int(differs[0]) if len(differs) else length
     if common <= 0:
         return context
-    return Encoded(
-        np.concatenate([context.prefix_ids, first.ids[:common]]),
-        context.images,
-        tuple(Branch(branch.example, branch.ids[common:], branch.labels[common:]) for branch in context.branches),
+    return context.with_longer_prefix(first.ids[:common]).with_branches(
+        tuple(Branch(branch.example, branch.ids[common:], branch.labels[common:]) for branch in context.branches)
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
 from PIL import Image
 
 from finesight.branches.answer import answer_branches
@@ -17,6 +16,7 @@ from finesight.evaluate.likelihood import Choosing, LikelihoodBy, ReferenceLikel
 from finesight.evaluate.stopping import StopStrings
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
+from finesight.models.pixels import Pixels, move
 from finesight.schema import Example, Prediction, Sampling
 
 
@@ -138,10 +138,10 @@ class Engine:
             for branch, likelihood in zip(row.branches, of_row, strict=True)
         ]
 
-    def _pixels(self, rows: Sequence[Encoded]) -> torch.Tensor | None:
+    def _pixels(self, rows: Sequence[Encoded]) -> Pixels | None:
         images = [image for row in rows for image in row.images]
         pixels = self.loaded.formatter.pixels(images, blank=self.without_context)
-        return pixels.to(self.loaded.device, self.loaded.model.dtype) if pixels is not None else None
+        return move(pixels, self.loaded.device, self.loaded.model.dtype)
 
     def _shown(self, question: Encoded) -> Encoded:
         """Return a question as the model gets it."""
@@ -150,4 +150,4 @@ class Engine:
         example = question.branches[0].example
         if example.context:
             question = self.loaded.formatter.encode(replace(example, context=""), answered=False)
-        return Encoded(question.prefix_ids, tuple(BlankImage() for _ in question.images), question.branches)
+        return replace(question, images=tuple(BlankImage() for _ in question.images))

@@ -15,22 +15,26 @@ from finesight.data.svg.render import render
 from finesight.errors import DataError
 from finesight.models.formatter import Formatter
 from finesight.models.image_formatter import ImageFormatter
+from finesight.models.pixels import Pixels
 from finesight.schema import Example
 
 DRAWN_PIXELS = 256
 
 
-def write_pictures(pixels: torch.Tensor | None, formatter: Formatter) -> list[str]:
-    """Return the encoder's input (float[images, 3, height, width]) as pictures again, each a data URI."""
+def write_pictures(pixels: Pixels | None, formatter: Formatter) -> list[str]:
+    """Return the encoder's input as pictures again, each a data URI."""
     if pixels is None:
         return []
     assert isinstance(formatter, ImageFormatter), "only families that see images give pixels"
-    seen = to_pixels(pixels, formatter.image_processor.to_dict()).permute(0, 2, 3, 1).numpy()
+    seen = to_pixels(pixels["pixel_values"], formatter.image_processor.to_dict()).permute(0, 2, 3, 1).numpy()
     return [_data_uri(Image.fromarray(picture)) for picture in seen]
 
 
 def to_pixels(pixels: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
-    """Return what an image processor of these settings has made numbers of, as uint8[images, 3, height, width]."""
+    """Return the pictures that an image processor of these settings made `pixels` of: uint8[images, 3, height, width].
+
+    `pixels` are float[images, 3, height, width].
+    """
     if settings["do_normalize"]:
         mean, deviation = (torch.tensor(settings[name]).view(1, 3, 1, 1) for name in ("image_mean", "image_std"))
         pixels = pixels * deviation + mean

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError, ModelError
 from finesight.models.chat import ChatFormat, Conversation
 from finesight.models.encoded import UNLEARNED, Branch, Encoded, Tokens
+from finesight.models.pixels import Pixels
 from finesight.schema import Example, ImageSource, Turn
 
 
@@ -69,7 +69,7 @@ class Formatter:
         branch = Branch(example, marked.ids[cut:], marked.labels[cut:])
         return Encoded(self._intern(marked.ids[:cut]), example.images, (branch,))
 
-    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
+    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> Pixels | None:
         """Return the images (with `blank`, as many without content) as the model takes them; None for no images."""
         assert not images, "encode refuses images"
         return None

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from finesight.errors import DataError
 from finesight.models.chat import ChatFormat
 from finesight.models.formatter import Formatter, Marked
+from finesight.models.pixels import Pixels
 from finesight.schema import Example, ImageSource
 
 
@@ -30,8 +31,8 @@ class ImageGeometry:
 class KeptImages(Protocol):
     """Images that were prepared before."""
 
-    def take(self, images: Sequence[ImageSource]) -> torch.Tensor:
-        """Return what is kept of images, in their order: float[images, …]."""
+    def take(self, images: Sequence[ImageSource]) -> Pixels:
+        """Return what is kept of images, in their order."""
         ...
 
 
@@ -60,17 +61,17 @@ class ImageFormatter(Formatter):
         """The image token."""
         return self.image_token_id
 
-    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
-        """Return the images as the vision encoder takes them: float[images, 3, size, size]; None for no images.
+    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> Pixels | None:
+        """Return the images as the vision encoder takes them; None for no images.
 
-        With `blank`, as many without content. Where images are kept, what is kept of them: pixels, or the encoder's
-        features as float[images, features, hidden]. Raises `DataError` when one cannot be decoded.
+        They are `pixel_values`, float[images, 3, size, size]. With `blank`, as many without content. Where images are
+        kept, what is kept of them: pixels, or the encoder's features. Raises `DataError` when one cannot be decoded.
         """
         if not images:
             return None
         if blank:
-            return self.blank_pixels(len(images))
-        return self.kept.take(images) if self.kept else self.decode_images(images)
+            return {"pixel_values": self.blank_pixels(len(images))}
+        return self.kept.take(images) if self.kept else {"pixel_values": self.decode_images(images)}
 
     def decode_images(self, images: Sequence[ImageSource]) -> torch.Tensor:
         """Return the images as the vision encoder takes them, from their files: float[images, 3, size, size].

@@ -18,6 +18,7 @@ from finesight.cache import cache_folder
 from finesight.errors import UserError, WriteError
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
+from finesight.models.pixels import FEATURES, Pixels
 from finesight.runtime import follow, say
 from finesight.schema import ImageSource
 from finesight.whole_files import written_whole
@@ -37,9 +38,10 @@ class ImageStore:
     folder: Path
     """Named after everything that decides the tensors: the preparation, and the encoder's weights for features."""
 
-    def take(self, images: Sequence[ImageSource]) -> torch.Tensor:
-        """Return the tensors of images that are all kept: float[images, …]."""
-        return torch.stack([load_file(self._file(image))[_TENSOR] for image in images])
+    def take(self, images: Sequence[ImageSource]) -> Pixels:
+        """Return what is kept of images, all of which are."""
+        tensors = torch.stack([load_file(self._file(image))[_TENSOR] for image in images])
+        return {"pixel_values" if self.kind == "pixels" else FEATURES: tensors}
 
     def has(self, image: ImageSource) -> bool:
         """Return whether the image is kept, whole."""
@@ -97,7 +99,7 @@ def encode_images(loaded: Loaded, pixels: torch.Tensor) -> torch.Tensor:
     The layer and the features are the configuration's own, as `LlavaModel.get_image_features` takes them.
     """
     config = loaded.model.config
-    encoder = loaded.model.get_submodule(loaded.parts.prefixes["vision"][0])
+    encoder = loaded.module(loaded.parts.prefixes["vision"][0])
     outputs = encoder(pixels.to(loaded.device, loaded.model.dtype), output_hidden_states=True)
     features: torch.Tensor = outputs.hidden_states[config.vision_feature_layer]
     return features[:, 1:] if config.vision_feature_select_strategy == "default" else features
