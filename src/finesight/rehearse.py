@@ -49,9 +49,11 @@ def rehearse(recipe: Recipe, data_root: Path, folder: Path) -> Rehearsal:
     stand_ins = write_stand_ins(recipe, data_root, folder, places, pictures=not isinstance(recipe.model, TextModel))
     miniature = make_miniature(recipe.model, data_root=data_root, folder=folder, places=places, seed=recipe.seed)
     stages, left_out = _shorten(recipe)
+    if recipe.model.continue_from is not None:
+        left_out.append("warning: model.continue_from is left out: what it learned does not fit a miniature")
     small = recipe.model_copy(
         update={
-            "model": miniature.spec,
+            "model": miniature.spec.model_copy(update={"continue_from": None}),
             "data": stand_ins.data,
             "evaluate": tuple(
                 task.model_copy(update={"max_new_tokens": min(task.max_new_tokens, NEW_TOKENS)})

@@ -7,21 +7,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from finesight.continuing import learned_earlier, open_start
 from finesight.data.asking import ask_about
 from finesight.data.leak_pairs import show_leaks
+from finesight.data.learned_groups import describe_learned
 from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
+from finesight.evaluate.agreement import Agreement, answer_both_ways, compare_answers
 from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
 from finesight.evaluate.verdict import judge
+from finesight.exporting.card import write_card
+from finesight.exporting.merge import is_rounded, merge_for_good
+from finesight.exporting.place import (
+    put_in_place,
+    require_exportable,
+    require_free,
+    require_room,
+    require_same,
+    written_beside,
+)
+from finesight.exporting.questions import draw_questions, put_into_tokens
 from finesight.keeping import keep_images, require_keepable
-from finesight.models.load import describe_model
+from finesight.models.export import exported_spec, published_dtype, save_checkpoint
+from finesight.models.load import choose_dtype, describe_model, load_model
 from finesight.models.loaded import Loaded
+from finesight.models.published import describe_stand_ins
+from finesight.models.quantize import require_bitsandbytes
 from finesight.opening import (
     check_tokens,
     keep_model,
     leave_out_too_long,
     load_best,
-    open_model,
     open_untuned,
     read_sets,
     tokenize,
@@ -35,7 +51,9 @@ from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import KeepImages, StopRequest, require_one_process, say
 from finesight.train.checks.check import Check, describe_checks, require_passed
 from finesight.train.checks.parameters import check_parameters
+from finesight.train.checks.published import check_published
 from finesight.train.fit import fit
+from finesight.train.machine import require_machine
 from finesight.tune.prepare import describe_parameters, prepare_model
 
 
@@ -46,10 +64,13 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImag
     """
     require_one_process()
     recipe = run.recipe
+    require_machine(recipe.each_stage())
+    require_bitsandbytes(recipe.model.quantization)
     require_keepable(keep, recipe)
-    sets, description, checks = read_sets(recipe, run.data_root)
+    earlier = learned_earlier(recipe, run.data_root, run.load("learned"))
+    sets, description, checks = read_sets(recipe, run.data_root, earlier)
     require_passed(checks)
-    loaded = open_model(recipe, run.data_root, sets, run.model_folder)
+    loaded = open_start(recipe, run.data_root, sets, run.model_folder)
     tokens = tokenize(loaded.formatter, sets, recipe)
     checks += check_tokens(loaded, recipe, tokens)
     checks += map(check_parameters, count_parameters(recipe, run.data_root)["stages"])
@@ -59,6 +80,7 @@ def fine_tune(run: RunDir, *, max_tokens: int, stop: StopRequest, keep: KeepImag
     stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
     keep_model(loaded, run.model_folder)
+    run.save("learned", describe_learned(sets, earlier))
     run.save("data", {**description, "dropped": list(tokens.dropped)})
     show_leaks(sets, description["leaks"], run.path)
     keep_images(loaded, keep, recipe, tokens.images())
@@ -117,21 +139,24 @@ def measure_only(loaded: Loaded, run: RunDir, *, measured: str, max_tokens: int 
 
 def check_recipe(recipe: Recipe, data_root: Path) -> Iterator[Check]:
     """Yield everything that is looked at before a run, as it is found. Where the data fail, no model is loaded."""
-    sets, _, checks = read_sets(recipe, data_root)
+    yield from check_published(recipe.model, data_root)
+    sets, _, checks = read_sets(recipe, data_root, learned_earlier(recipe, data_root))
     yield from checks
     if any(check.status == "failure" for check in checks):
         return
-    loaded = open_model(recipe, data_root, sets)
+    loaded = open_start(recipe, data_root, sets)
     tokens = tokenize(loaded.formatter, sets, leave_out_too_long(recipe))
     yield from check_tokens(loaded, recipe, tokens)
     yield from map(check_parameters, count_parameters(recipe, data_root)["stages"])
 
 
 def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:
-    """Return the content of parameters.json for a recipe, without weights."""
+    """Return the content of parameters.json for a recipe, without weights; blueprints stand in for what is not here."""
+    for words in describe_stand_ins(recipe.model, data_root):
+        say(words)
     stages = []
     for stage in recipe.each_stage():
-        model, parts = describe_model(recipe.model, data_root=data_root)
+        model, parts = describe_model(recipe.model, data_root=data_root, may_stand_in=True)
         stages.append({"stage": stage.name, **describe_parameters(model, parts, stage)})
     return {"stages": stages}
 
@@ -147,3 +172,41 @@ def ask_both(run: RunDir, file: Path, question: str, *, max_new_tokens: int = 64
     before = answer_one(loaded, example, max_new_tokens=max_new_tokens)
     load_best(loaded, run)
     return {"before": before, "after": answer_one(loaded, example, max_new_tokens=max_new_tokens)}
+
+
+def export_run(
+    run: RunDir,
+    target: Path,
+    *,
+    dtype: str | None = None,
+    questions: int = 100,
+    max_tokens: int | None = None,
+) -> Agreement:
+    """Write a run's tuned model into a folder that transformers loads, and make sure that it answers the same.
+
+    `dtype` is the weights' number format, by default the one of the published checkpoint. Raises `CheckFailed` when the
+    folder, loaded anew, does not answer held-out questions as the tuned model did; it then lies beside `target`.
+    """
+    require_exportable(run)
+    require_free(target)
+    model = run.recipe.model
+    asked = draw_questions(run.recipe, run.data_root, questions)
+    loaded = open_untuned(run)
+    load_best(loaded, run)
+    number_format = choose_dtype(dtype) if dtype else published_dtype(model, loaded, run.data_root)
+    require_room(loaded, number_format, target)
+    rounded = is_rounded(loaded, number_format)
+    answer = partial(answer_both_ways, max_tokens=max_tokens)
+    tuned = answer(loaded, put_into_tokens(loaded.formatter, asked, run.recipe))
+
+    merge_for_good(loaded, run)
+    with written_beside(target) as folder:
+        save_checkpoint(model, loaded, folder, number_format)
+        del loaded
+        exported = load_model(exported_spec(model, folder), data_root=run.data_root)
+        answered = answer(exported, put_into_tokens(exported.formatter, asked, run.recipe))
+        agreement = compare_answers(tuned, answered, rounded=rounded)
+        require_same(agreement, folder, target)
+        write_card(run, exported, agreement, number_format, folder)
+        put_in_place(folder, target)
+    return agreement

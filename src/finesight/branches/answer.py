@@ -90,7 +90,7 @@ def answer_branches(
 
 def _without(placeholder_id: int | None, logits: torch.Tensor) -> torch.Tensor:
     """Return logits with which the placeholder is never chosen."""
-    if placeholder_id is not None:
+    if placeholder_id is not None and placeholder_id < logits.shape[-1]:
         logits[..., placeholder_id] = torch.finfo(logits.dtype).min
     return logits
 

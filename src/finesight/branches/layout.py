@@ -7,7 +7,7 @@ each branch computes what it would compute in a row of its own. What branches sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,8 @@ class Layout:
     """int[rows, tokens]: `PADDING`, `PREFIX`, `TWO_WAY_PREFIX`, or the number of the branch in its row."""
     next_labels: torch.Tensor
     """int[rows, tokens]: the label of the *next* token of the same branch; `UNLEARNED` where it does not count."""
+    row_inputs: Mapping[str, torch.Tensor] | None = None
+    """For rows of one question each that the family masks by itself: what else it takes, by name, int[rows, tokens]."""
 
     @property
     def learned(self) -> torch.Tensor:
@@ -53,6 +55,7 @@ class Layout:
             self.position_ids.to(device),
             self.branch_numbers.to(device),
             self.next_labels.to(device),
+            None if self.row_inputs is None else {name: tensor.to(device) for name, tensor in self.row_inputs.items()},
         )
 
 
@@ -79,7 +82,20 @@ def lay_out(rows: Sequence[Encoded], *, padding_id: int) -> Layout:
             next_labels[index, start : end - 1] = branch.labels[1:]
     if len(position_ids) == 1:
         position_ids = position_ids[0]
-    return Layout(*(torch.from_numpy(array) for array in (input_ids, position_ids, branch_numbers, next_labels)))
+    ids, positions, numbers, labels = map(torch.from_numpy, (input_ids, position_ids, branch_numbers, next_labels))
+    return Layout(ids, positions, numbers, labels, _row_inputs(rows, shape))
+
+
+def _row_inputs(rows: Sequence[Encoded], shape: tuple[int, int]) -> dict[str, torch.Tensor] | None:
+    """Return what families take beside the ids that mask their rows by themselves, 0 in the padding; else None."""
+    if rows[0].row_inputs is None:
+        return None
+    laid_out = {name: torch.zeros(shape, dtype=torch.long) for name in rows[0].row_inputs}
+    for index, row in enumerate(rows):
+        assert row.row_inputs is not None, "all rows of a batch are of one family"
+        for name, values in row.row_inputs.items():
+            laid_out[name][index, : len(values)] = torch.from_numpy(values)
+    return laid_out
 
 
 def _axes(rows: Sequence[Encoded]) -> int:

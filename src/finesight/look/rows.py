@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from finesight.branches.layout import PREFIX, Layout
+from finesight.branches.layout import PREFIX, TWO_WAY_PREFIX, Layout
 from finesight.branches.mask import Places, who_is_seen
 from finesight.look.answers import find_answers
 from finesight.look.pictures import draw_context, write_pictures
@@ -42,7 +42,8 @@ class RowWriter:
     def show_rows(self, rows: Sequence[Encoded], *, answered: bool) -> list[dict[str, Any]]:
         """Return rows that go through the model together."""
         batch = make_batch(rows, self.formatter)
-        pictures = iter(write_pictures(batch.pixels, self.formatter))
+        images = [image for row in rows for image in row.images]
+        pictures = iter(write_pictures(batch.pixels, images, self.formatter))
         return [
             {
                 "tokens": row.tokens,
@@ -56,7 +57,8 @@ class RowWriter:
         ]
 
     def _show_segments(self, row: Encoded, layout: Layout, index: int, *, answered: bool) -> dict[str, Any]:
-        numbers = layout.branch_numbers[index].tolist()
+        # How a prefix is seen is told below; here it is one, two-way or not.
+        numbers = [PREFIX if of == TWO_WAY_PREFIX else of for of in layout.branch_numbers[index].tolist()]
         tokens = _tokens(layout, index)
         segments, ends = [], []
         for number, branch in enumerate([None, *row.branches]):
@@ -77,7 +79,9 @@ class RowWriter:
                 "pieces": self._speller.spell(own),
             })  # fmt: skip
             ends += [places[0], places[-1]]
-        return {"segments": segments, "sees": _who_sees_whom(layout.branch_numbers[index, ends])}
+        # In a row of its own a family masks by itself.
+        sees = [] if row.has_own_row else _who_sees_whom(layout.branch_numbers[index, ends])
+        return {"segments": segments, "sees": sees}
 
     def _kinds(self, row: Encoded, branch: Branch | None, *, answered: bool) -> list[str]:
         """Return what each token of the prefix, or of a branch, belongs to."""

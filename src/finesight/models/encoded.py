@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +47,14 @@ class Encoded:
     prefix_positions: Positions | None = None
     """int[axes, tokens]: where the prefix stands, for families that do not count from 0 along one axis. Branches count
     on from behind the highest, on every axis alike."""
+    row_inputs: Mapping[str, Tokens] | None = None
+    """For families that share no contexts: what the forward pass takes beside the ids, by name, int[tokens] of the
+    prefix and its one branch, as PaliGemma's `token_type_ids`. The family makes mask and positions by itself then."""
+
+    @property
+    def has_own_row(self) -> bool:
+        """Return whether its one question is a row that is shared with no other."""
+        return self.row_inputs is not None
 
     @property
     def tokens(self) -> int:

@@ -64,7 +64,7 @@ class Formatter:
             conversation = self._converse(turns, images)
         else:
             conversation = Conversation(self.chat.render(turns[:-1], images, ask=True), ())
-        marked = self._place_images(example, self._tokenize(conversation, context))
+        marked = self._place_images(example, self._tokenize(self._show_images(example, conversation), context))
         cut = marked.context_tokens
         branch = Branch(example, marked.ids[cut:], marked.labels[cut:])
         return Encoded(self._intern(marked.ids[:cut]), example.images, (branch,))
@@ -74,12 +74,20 @@ class Formatter:
         assert not images, "encode refuses images"
         return None
 
+    def image_tokens(self, image: ImageSource) -> int:
+        """Return how many placeholders stand for an image in the text: of a text model none."""
+        return 0
+
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images, where the family has such a thing."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer's tokens, without special tokens and blanks around it."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def _show_images(self, example: Example, conversation: Conversation) -> Conversation:
+        """Return the conversation with the example's images in its text, for families that show them there."""
+        return conversation
 
     def _place_images(self, example: Example, marked: Marked) -> Marked:
         """Return the tokens with those of the example's images among them, here: refuse images."""

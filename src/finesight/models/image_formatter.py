@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError
@@ -26,6 +27,14 @@ class ImageGeometry:
     """Side of its input in pixels."""
     features: int
     """Features it gives for an image: that many image tokens stand in the text."""
+
+
+def open_image(image: ImageSource) -> Image.Image:
+    """Return an image decoded. Raises `DataError` where it cannot be."""
+    try:
+        return image.open()
+    except OSError as error:
+        raise DataError(f"{image.name}: cannot be decoded ({error})", hint="run `finesight check`") from error
 
 
 class KeptImages(Protocol):
@@ -78,18 +87,17 @@ class ImageFormatter(Formatter):
 
         Raises `DataError` when one cannot be decoded.
         """
-        opened = []
-        for image in images:
-            try:
-                opened.append(image.open())
-            except OSError as error:
-                raise DataError(f"{image.name}: cannot be decoded ({error})", hint="run `finesight check`") from error
+        opened = [open_image(image) for image in images]
         pixels: torch.Tensor = self.image_processor(images=opened, return_tensors="pt")["pixel_values"]
         return pixels
 
     def blank_pixels(self, images: int) -> torch.Tensor:
         """Return so many images without content, the mean of what the encoder was trained on: float[images, 3, …]."""
         return torch.zeros(images, 3, self.geometry.size, self.geometry.size)
+
+    def image_tokens(self, image: ImageSource) -> int:
+        """Return how many image tokens stand for an image: for all alike."""
+        return self.geometry.features
 
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images."""

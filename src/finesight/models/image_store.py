@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +18,7 @@ from finesight.cache import cache_folder
 from finesight.errors import UserError, WriteError
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
+from finesight.models.moondream.config import MoondreamConfig
 from finesight.models.pixels import FEATURES, Pixels
 from finesight.runtime import follow, say
 from finesight.schema import ImageSource
@@ -101,6 +102,9 @@ def encode_images(loaded: Loaded, pixels: torch.Tensor) -> torch.Tensor:
     config = loaded.model.config
     encoder = loaded.module(loaded.parts.prefixes["vision"][0])
     outputs = encoder(pixels.to(loaded.device, loaded.model.dtype), output_hidden_states=True)
+    if isinstance(config, MoondreamConfig):
+        last: torch.Tensor = outputs.last_hidden_state
+        return last
     features: torch.Tensor = outputs.hidden_states[config.vision_feature_layer]
     return features[:, 1:] if config.vision_feature_select_strategy == "default" else features
 
@@ -131,7 +135,9 @@ def _fingerprint(loaded: Loaded, formatter: ImageFormatter, kind: KeptKind) -> s
     if kind == "features":
         config = loaded.model.config
         decisive.update(json.dumps(config.vision_config.to_dict(), sort_keys=True, default=str).encode())
-        chosen = (config.vision_feature_layer, config.vision_feature_select_strategy, str(loaded.model.dtype))
+        chosen: tuple[Any, ...] = (str(loaded.model.dtype),)
+        if not isinstance(config, MoondreamConfig):
+            chosen = (config.vision_feature_layer, config.vision_feature_select_strategy, *chosen)
         decisive.update(repr(chosen).encode())
         for parameter in loaded.parts.parameters_of(loaded.model, "vision"):
             decisive.update(parameter.name.encode())
