@@ -111,7 +111,7 @@ def _are_image_scores(scores: Any) -> bool:
 
 
 _FORMS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (_names, "text or a whole number"),
+    "id": (_names, "text or a whole number, and not empty"),
     "prediction": (_is_text, "text"),
     "references": (lambda value: _is_list_of(_is_text, value) and value != [], "a list of texts, at least one"),
     "choices": (lambda value: _is_list_of(lambda each: _is_text(each) or _is_number(each), value), "a list of texts"),
