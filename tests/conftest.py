@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,33 @@ def enliven() -> Callable[[Any], Any]:
         return loaded
 
     return give
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small CLIP with random weights, which tell captions apart. It reads 77 tokens; each is a byte."""
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+    from finesight.models.miniature_clip import spell_bytes
+
+    folder, tokenizer = tmp_path_factory.mktemp("clip"), spell_bytes()
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 77, **ends}
+    vision = {**sizes, "image_size": 32, "patch_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim >= 2:
+                    parameter.normal_(std=1 / parameter.shape[-1] ** 0.5)
+            model.logit_scale.fill_(math.log(14.0))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    CLIPImageProcessorPil(size=side, crop_size=side).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

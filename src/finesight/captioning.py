@@ -16,6 +16,9 @@ from finesight.data.views import as_seen, require_pictures
 from finesight.environment import describe_run_environment
 from finesight.errors import UserError
 from finesight.evaluate.command_predictor import CommandPredictor
+from finesight.evaluate.contenders import AFTER, Contender, open_contender
+from finesight.evaluate.given_answers import match_answers
+from finesight.evaluate.image_scores import add_image_scores, open_scorer
 from finesight.evaluate.measure import Thumbnails, keep_answers
 from finesight.evaluate.predictor import Predictor
 from finesight.evaluate.program import Command
@@ -24,7 +27,14 @@ from finesight.models.captioners import load_captioner
 from finesight.models.load import choose_device
 from finesight.models.location import locate
 from finesight.opening import load_best, open_untuned, tokenize_tasks, write_thumbnails
-from finesight.recipe.captioners import Captioner, CaptionersRecipe, CommandCaptioner, HuggingFaceCaptioner, MeasuredRun
+from finesight.recipe.captioners import (
+    Captioner,
+    CaptionersRecipe,
+    CommandCaptioner,
+    GivenAnswers,
+    HuggingFaceCaptioner,
+    MeasuredRun,
+)
 from finesight.recipe.model import TextModel
 from finesight.rundir import RunDir
 from finesight.runtime import StopRequest, say
@@ -46,20 +56,25 @@ def measure_captioners(recipe: CaptionersRecipe, run: RunDir, *, max_tokens: int
         sees_images = not isinstance(_run_of(model, run.data_root).recipe.model, TextModel)
         for task in tasks:
             as_seen(task, sees_images=sees_images)  # raises now what would be raised when captioners have answered
+    remarks = _match_given(recipe, run, tasks)
     verify_images(image for task in tasks for example in task.examples for image in example.images)
+    scorer = open_scorer(recipe.clip, tasks, run.data_root)
     stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(choose_device())))
     run.save("data", description)
     asked = _Asked(run, tasks, write_thumbnails(tasks, run), max_tokens, stop)
     guess_all((), tasks, run, thumbnails=asked.thumbnails)
     require_scorable(run, tasks, "majority")
-    warnings = _look_for_learned(recipe, run, tasks)
+    warnings = [*remarks, *_look_for_learned(recipe, run, tasks)]
+    for warning in warnings:
+        say(f"warning: {warning}")
     for captioner in recipe.captioners:
         asked.describe(captioner)
         _release_memory()
     for model in recipe.models:
         asked.answer(model)
         _release_memory()
+    add_image_scores(scorer, tasks, run, stop=stop)
     names = [contender.name for contender in (*recipe.captioners, *recipe.models)]
     run.save("scores", {**score_all(run, tasks, shown_first=names), "warnings": warnings})
     return run
@@ -118,6 +133,9 @@ def _open(captioner: Captioner, run: RunDir) -> Callable[[TaskExamples], Predict
         case HuggingFaceCaptioner():
             loaded = load_captioner(captioner, data_root=run.data_root)
             return lambda task: loaded.up_to(captioner.max_new_tokens or task.max_new_tokens)
+        case GivenAnswers():
+            contender = _contender_of(captioner, run)
+            return lambda task: match_answers(contender, task, missing=captioner.missing).predictor
 
 
 def _release_memory() -> None:
@@ -135,21 +153,40 @@ def _require_contenders(recipe: CaptionersRecipe, run: RunDir) -> None:
                 _command_of(captioner, run).require_program(captioner.name)
             case HuggingFaceCaptioner():
                 locate(captioner.name_or_path, captioner.revision, run.data_root)
+            case GivenAnswers():
+                _contender_of(captioner, run)
     for model in recipe.models:
         _run_of(model, run.data_root)
 
 
 def _look_for_learned(recipe: CaptionersRecipe, run: RunDir, tasks: Sequence[TaskExamples]) -> list[str]:
-    """Return, and say, which tuned models have learned from what they are asked about."""
-    warnings = []
-    for model in recipe.models:
-        if model.tuned:
-            tuning = _run_of(model, run.data_root)
-            found = find_learned_before(tuning.recipe, tuning.data_root, tasks)
-            warnings += [f"{model.name}: {sentence}" for sentence in found]
-    for warning in warnings:
-        say(f"warning: {warning}")
-    return warnings
+    """Return which tuned models have learned from what they are, or were, asked about."""
+    tuned = {model.name: _run_of(model, run.data_root) for model in recipe.models if model.tuned}
+    for captioner in recipe.captioners:
+        if isinstance(captioner, GivenAnswers):
+            given = _contender_of(captioner, run)
+            if given.run is not None and given.predictor == AFTER:
+                tuned[captioner.name] = given.run
+    return [
+        f"{name}: {sentence}"
+        for name, tuning in tuned.items()
+        for sentence in find_learned_before(tuning.recipe, tuning.data_root, tasks)
+    ]
+
+
+def _match_given(recipe: CaptionersRecipe, run: RunDir, tasks: Sequence[TaskExamples]) -> list[str]:
+    """Return what is to be known of answers that were given before; raise now what would be raised hours later."""
+    return [
+        remark
+        for captioner in recipe.captioners
+        if isinstance(captioner, GivenAnswers)
+        for task in tasks
+        for remark in match_answers(_contender_of(captioner, run), task, missing=captioner.missing).remarks
+    ]
+
+
+def _contender_of(captioner: GivenAnswers, run: RunDir) -> Contender:
+    return open_contender(captioner.answers, captioner.name, run.data_root)
 
 
 def _command_of(captioner: CommandCaptioner, run: RunDir) -> Command:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,18 @@ PACKAGES = (
 def describe_environment() -> dict[str, Any]:
     """Return versions, machine and the state of the folder's git repository, if it is one. Imports nothing heavy."""
     return {
-        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "packages": package_versions(PACKAGES),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor_cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "git": _git_state(),
     }
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package that is installed."""
+    return {name: version for name in names if (version := _version(name)) is not None}
 
 
 def describe_run_environment(data_root: Path, seed: int, device: str) -> dict[str, Any]:

@@ -14,7 +14,10 @@ import torch
 
 from finesight.data.standins.places import Places
 from finesight.data.standins.write import write_stand_ins
+from finesight.evaluate.metrics import clip_score
 from finesight.models.miniature import make_miniature
+from finesight.models.miniature_clip import make_miniature_clip
+from finesight.recipe.evaluate import ClipCheckpoint
 from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.train import Train
@@ -48,12 +51,17 @@ def rehearse(recipe: Recipe, data_root: Path, folder: Path) -> Rehearsal:
     places = Places(data_root)
     stand_ins = write_stand_ins(recipe, data_root, folder, places, pictures=not isinstance(recipe.model, TextModel))
     miniature = make_miniature(recipe.model, data_root=data_root, folder=folder, places=places, seed=recipe.seed)
+    words, clip = [*stand_ins.words, *miniature.words], recipe.clip
+    if any({task.metric, *task.also} & set(clip_score.NAMES) for task in recipe.evaluate):
+        words += make_miniature_clip(clip, data_root=data_root, folder=folder, places=places, seed=recipe.seed)
+        clip = ClipCheckpoint(name_or_path=places.of(clip.name_or_path))
     stages, left_out = _shorten(recipe)
     if recipe.model.continue_from is not None:
         left_out.append("warning: model.continue_from is left out: what it learned does not fit a miniature")
     small = recipe.model_copy(
         update={
             "model": miniature.spec.model_copy(update={"continue_from": None}),
+            "clip": clip,
             "data": stand_ins.data,
             "evaluate": tuple(
                 task.model_copy(update={"max_new_tokens": min(task.max_new_tokens, NEW_TOKENS)})
@@ -64,7 +72,7 @@ def rehearse(recipe: Recipe, data_root: Path, folder: Path) -> Rehearsal:
     )
     # Read once more, as a file is: a miniature that is no recipe must not pass for one.
     checked = Recipe.model_validate_json(small.model_dump_json(by_alias=True), strict=True)
-    return Rehearsal(checked, (*stand_ins.words, *miniature.words, *left_out))
+    return Rehearsal(checked, (*words, *left_out))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from finesight.recipe.captioners import CaptionersRecipe
 from finesight.recipe.evaluate import Task
 from finesight.recipe.reading import AnyRecipe, dump_recipe, read_any_recipe
 from finesight.recipe.recipe import Recipe
-from finesight.schema import Record
+from finesight.schema import ImageScores, Instrument, Record
 from finesight.whole_files import written_whole
 
 RECIPE_FILE = "recipe.yaml"
@@ -42,6 +42,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             if line.endswith("\n"):
                 yield json.loads(line)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a predictions file, whole or not at all."""
+    write_text(path, "".join(json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records))
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -203,6 +208,18 @@ class RunDir:
         """Add records; each call's records are on disk when it returns."""
         append_lines(self.records_file(predictor, task), (record.to_json() for record in records))
 
+    def replace_records(self, predictor: str, task: str, records: Iterable[Record]) -> None:
+        """Write a predictor's records on a task anew, all or none of them."""
+        write_records(self.records_file(predictor, task), records)
+
+    def save_answering(self, predictor: str, task: str, content: Mapping[str, Any]) -> None:
+        """Keep how `predictor` has come to its answers to `task`, beside them."""
+        self.save(f"evaluation/{predictor}/{task}", content)
+
+    def answering(self, predictor: str, task: str) -> dict[str, Any]:
+        """Return what `save_answering` has kept, or an empty dictionary."""
+        return self.load(f"evaluation/{predictor}/{task}")
+
     def predictors(self, task: str) -> list[str]:
         """Return the names of the predictors that have answered `task`."""
         return sorted(file.parent.name for file in (self.path / "evaluation").glob(f"*/{task}.jsonl"))
@@ -235,9 +252,17 @@ def record_from_json(row: Mapping[str, Any]) -> Record:
         letters=tuple(str(letter) for letter in row.get("letters", ())),
         reference_log_likelihood=None if likelihood is None else float(likelihood),
         reference_tokens=int(row.get("reference_tokens", 0)),
+        image_scores=_image_scores_from_json(row["image_scores"]) if "image_scores" in row else None,
         tags=row.get("tags", {}),
         **optional,
     )
+
+
+def _image_scores_from_json(row: Mapping[str, Any]) -> ImageScores:
+    told = ("clip", "weights", "answer", "is_cut")
+    values = {str(name): float(value) for name, value in row.items() if name not in told}
+    clip = Instrument(str(row["clip"]), str(row["weights"]))
+    return ImageScores(clip, str(row["answer"]), values, bool(row.get("is_cut", False)))
 
 
 def _lacking(path: Path) -> list[str]:

@@ -78,6 +78,15 @@ class Example:
     context: str = ""
     """A text that all questions about it share, as the source of an SVG; it stands before the first question, without
     the blanks around it."""
+    drawing: ImageSource | None = None
+    """What `context` draws, where it is the text of a drawing. No model sees it; metrics of pictures do."""
+
+    @property
+    def picture(self) -> ImageSource | None:
+        """Return the picture that the question is about, shown or drawn by its text; None where it is not just one."""
+        if self.images:
+            return self.images[0] if len(self.images) == 1 else None
+        return self.drawing
 
     @property
     def has_context(self) -> bool:
@@ -109,6 +118,33 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Instrument:
+    """A model that scores answers. Two are the same when their weights are, wherever these lie."""
+
+    name: str = field(compare=False)
+    weights: str
+    """A hash of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """How well CLIP finds that an answer fits its picture. Kept: scoring has neither the picture nor CLIP at hand."""
+
+    clip: Instrument
+    answer: str
+    """A hash of the answer and of the references that the values are of."""
+    values: Mapping[str, float]
+    """By metric: `clip_score`, `ref_clip_score`, `clip_logit`."""
+    is_cut: bool = False
+    """Whether the answer is longer than CLIP reads; then the values are of its beginning."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        plain = {"clip": self.clip.name, "weights": self.clip.weights, "answer": self.answer, **self.values}
+        return {**plain, "is_cut": True} if self.is_cut else plain
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One line of a predictions file: all that scoring, comparison and report ever need."""
 
@@ -132,6 +168,8 @@ class Record:
     """How likely the model found the first reference, in nats, summed over its tokens; None where it was not asked."""
     reference_tokens: int = 0
     """How many tokens those are, the one that ends the answer included."""
+    image_scores: ImageScores | None = None
+    """None where no metric has asked for them."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -149,6 +187,8 @@ class Record:
         if self.reference_log_likelihood is not None:
             plain["reference_log_likelihood"] = self.reference_log_likelihood
             plain["reference_tokens"] = self.reference_tokens
+        if self.image_scores is not None:
+            plain["image_scores"] = self.image_scores.to_json()
         if self.tags:
             plain["tags"] = dict(self.tags)
         return plain

@@ -48,6 +48,12 @@ def test_a_temperature_divides_the_logits(temperature: float) -> None:
     assert weights == pytest.approx([power / sum(powers) for power in powers])
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-308, 5e-324])
+def test_the_smallest_temperatures_draw_the_likeliest_token(temperature: float) -> None:
+    (weights,) = nucleus(100 * LOGITS, Sampling(temperature, 1.0, 0)).tolist()
+    assert weights == [0.0, 1.0, 0.0, 0.0]
+
+
 def test_every_token_is_drawn_as_often_as_it_weighs() -> None:
     weights = torch.tensor([[0.0, 0.2, 0.0, 0.3, 0.1, 0.0]], dtype=torch.float64)
     numbers = [(index + 0.5) / 600 for index in range(600)]

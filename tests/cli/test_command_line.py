@@ -212,3 +212,22 @@ def test_a_recipe_with_faults_is_told_and_nothing_is_written(tmp_path: Path) -> 
     assert "recipe.yaml:2: modle: there is no such field here (hint: did you mean `model`?)" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
     assert "no such folder" in finesight("run", "recipe.yaml", "--data-root", "nowhere", folder=tmp_path).stderr
+
+
+def test_what_a_terminal_cannot_show_is_spelt_out(tmp_path: Path) -> None:
+    row = '{"id": "1", "prediction": "a", "references": ["a"], "answer_type": "half \\ud83d, и ещё"}\n'
+    (tmp_path / "predictions.jsonl").write_text(row, encoding="utf-8")
+    score = ("score", "predictions.jsonl", "--metric", "exact_match")
+    shown = finesight(*score, folder=tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "half \\ud83d, и ещё" in shown.stdout
+    plain = finesight(*score, "--json", folder=tmp_path, PYTHONIOENCODING="ascii")
+    (kind,) = json.loads(plain.stdout)["by"]["answer_type"]
+    assert kind["value"] == "half \ud83d, и ещё"
+
+
+def test_a_comparison_tells_what_makes_it_unsure(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        append_lines(tmp_path / f"{name}.jsonl", [Record("1", name, ("a",)).to_json()])
+    done = finesight("compare", "a.jsonl", "b.jsonl", folder=tmp_path)
+    assert "warning: predictions: 1 group only;" in " ".join(done.stdout.split())

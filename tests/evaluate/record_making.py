@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from finesight.evaluate.metrics import clip_score
 from finesight.recipe.recipe import Recipe
 from finesight.rundir import RunDir
-from finesight.schema import Example, Record, Role, TaskExamples, Turn
+from finesight.schema import Example, ImageScores, Instrument, Record, Role, TaskExamples, Turn
 
 TASKS = (
     {"name": "held_out", "from": "test"},
@@ -20,6 +22,13 @@ def record(number: int, prediction: str, reference: str = "yes", group: int | No
     """Return a record; two questions a group where none is given."""
     of = number // 2 if group is None else group
     return Record(str(number), prediction, (reference,), group=f"image-{of}", **other)
+
+
+def seen(answered: Record, value: float, clip: str = "a", is_cut: bool = False) -> Record:
+    """Return a record that keeps `value` as each of CLIP's scores."""
+    values = dict.fromkeys(clip_score.NAMES, value)
+    scores = ImageScores(Instrument(f"clip {clip}", clip), clip_score.hash_answer(answered), values, is_cut)
+    return replace(answered, image_scores=scores)
 
 
 def records(right: Iterable[bool]) -> list[Record]:

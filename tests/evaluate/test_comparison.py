@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from record_making import TASKS, new_run, records
 
-from finesight.errors import DataError, UserError
+from finesight.errors import UserError
 from finesight.evaluate.comparison import compare
-from finesight.evaluate.predictions import read_predictions
 from finesight.rundir import append_lines
 
 
@@ -100,28 +99,25 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
         compare([str(file), str(other)], intersect=True)
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        ('{"id": 1, "prediction": "a", "references": ["b"]}\n{"id": 2', r":2: not JSON: "),
-        ('{"id": 1, "references": ["b"]}', ":1: without prediction"),
-        ("[]", ":1: not a mapping"),
-        ('{"id": 1, "prediction": "a", "references": "b"}', ":1: references must be a list of texts"),
-        ('{"id": 1, "prediction": "a", "references": []}', ":1: references must be a list of texts"),
-        ('{"id": 1, "prediction": null, "references": ["b"]}', ":1: prediction must be text"),
-        ("", ": holds no predictions"),
-        ("x\n" * 9, r":5: not JSON: [^\n]*\nand 4 more lines"),
-    ],
-)
-def test_a_predictions_file_that_cannot_be_read_names_the_lines(tmp_path: Path, content: str, fault: str) -> None:
-    path = tmp_path / "predictions.jsonl"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=fault):
-        read_predictions(path)
+def test_other_right_answers_are_refused_though_the_common_ones_are_asked_for(tmp_path: Path) -> None:
+    a, b = predictions(tmp_path / "a.jsonl", [True] * 4), tmp_path / "b.jsonl"
+    append_lines(b, (entry.to_json() | {"references": ["no"]} for entry in records([True] * 4)))
+    with pytest.raises(UserError, match=r"4 ids \(0, 1, 2, …\) with different references"):
+        compare([str(a), str(b)], intersect=True)
 
 
-def test_a_predictions_file_may_hold_any_character(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.jsonl"
-    path.write_bytes('{"id": "1", "prediction": "a\u2028b\u0085", "references": ["b"]}\r\n\n'.encode())
-    (record,) = read_predictions(path)
-    assert record.prediction == "a\u2028b\u0085"
+def test_it_does_not_matter_who_tells_the_groups(tmp_path: Path) -> None:
+    a, b = predictions(tmp_path / "a.jsonl", [True, False] * 40), tmp_path / "b.jsonl"
+    append_lines(b, (entry.to_json() | {"group": ""} for entry in records([True] * 80)))
+    (one,) = compare([str(a), str(b)])["tasks"]
+    (other,) = compare([str(b), str(a)])["tasks"]
+    assert (one["groups"], one["scores"]) == (40, other["scores"]) == (other["groups"], one["scores"])
+    forth, back = one["differences"]["b.jsonl"], other["differences"]["a.jsonl"]
+    assert (forth["low"], forth["high"]) == pytest.approx((-back["high"], -back["low"]))
+
+
+def test_few_groups_are_warned_of(tmp_path: Path) -> None:
+    files = [str(predictions(tmp_path / name, [True] * 10)) for name in ("a.jsonl", "b.jsonl")]
+    assert compare(files)["warnings"] == [
+        "predictions: 5 groups only; intervals from so few are less sure than they look"
+    ]  # fmt: skip

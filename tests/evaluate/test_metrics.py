@@ -9,6 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from record_making import seen
 
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metric import Metric
@@ -92,11 +93,12 @@ def test_every_metric_keeps_the_contract(metric: Metric) -> None:
 
     def answered(shift: int) -> list[Record]:
         said = [texts[(place + shift) % 4] for place in range(4)]
-        return [
+        answers = [
             Record(str(place), text, (right,), choices=tuple(texts), letters=options,
                    reference_log_likelihood=-2.0 - shift, reference_tokens=2)
             for place, (text, right) in enumerate(zip(said, texts, strict=True))
         ]  # fmt: skip
+        return [seen(record, 0.9 - 0.5 * shift) for record in answers]
 
     right, wrong = metric.measure(answered(0)), metric.measure(answered(1))
     assert right.items.shape == (4,)

@@ -41,6 +41,9 @@ def outcome(record: Record, metric: Metric = EXACT) -> str:
         ("two", ["2"], "wrong"),
         ("yesterday", ["yes"], "wrong"),
         ("\U0001f44d", ["\U0001f44e"], "wrong"),
+        ("\uff42\uff4c\uff55\uff45", ["red"], "wrong"),
+        ("いぬです", ["猫"], "wrong"),
+        ("כחול", ["אדום"], "wrong"),
     ],
 )
 def test_a_way_of_being_wrong_has_its_name(prediction: str, references: list[str], expected: str) -> None:
@@ -58,6 +61,43 @@ def test_an_answer_that_names_another_option_too_is_wrong() -> None:
     choice = Record("1", "It is the cat", ("cat",), choices=("cat", "dog"))
     assert outcome(choice) == "other_format"
     assert outcome(replace(choice, prediction="a cat or a dog")) == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        ("А", "right"),
+        ("Ответ: A", "right"),
+        ("Это точно красный шар", "other_format"),
+        ("Не красный, а синий", "unparsed"),
+        ("red, of course", "other_language"),
+        ("nothing of the kind", "other_language"),
+        ("B", "wrong"),
+        ("E", "unparsed"),
+        ("A или B", "unparsed"),
+        ("12", "unparsed"),
+        ("", "empty"),
+        ("Надо подумать о том", "unparsed"),
+    ],
+)
+def test_what_an_option_is_called_tells_no_language(prediction: str, expected: str) -> None:
+    record = Record("1", prediction, ("A",), choices=("красный", "синий", "nan", "nan"))
+    assert outcome(record, METRICS["choice_accuracy"]) == expected
+    if expected == "unparsed":
+        assert outcome(replace(record, finish_reason="length"), METRICS["choice_accuracy"]) == "cut"
+
+
+def test_options_without_a_letter_tell_no_language() -> None:
+    record = Record("1", "пять", ("A",), choices=("5", "12"))
+    assert outcome(record, METRICS["choice_accuracy"]) == "unparsed"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"), [("The answer is A.", "other_format"), ("A dog", "wrong"), ("B, not red", "wrong")]
+)
+def test_a_letter_among_words_is_read_and_not_looked_for(prediction: str, expected: str) -> None:
+    record = Record("1", prediction, ("A",), choices=("red", "blue"))
+    assert outcome(record, EXACT) == expected
 
 
 def test_an_answer_that_cannot_be_read_is_told() -> None:
@@ -92,8 +132,21 @@ def test_what_became_right_is_counted_by_what_it_was() -> None:
 
 
 def test_scripts_are_told_apart() -> None:
-    assert [script_of(text) for text in ("да!", "yes", "ναι", "12", "да yes", "e\u0301t\u00e9")] == [
-        "CYRILLIC", "LATIN", "GREEK", "", "LATIN", "LATIN",
+    texts = (
+        "да!",
+        "yes",
+        "ναι",
+        "12",
+        "да yes",
+        "e\u0301t\u00e9",
+        "\uff59\uff45\uff53",
+        "ねこ",
+        "ニューヨーク",
+        "猫",
+        "לא",
+    )
+    assert [script_of(text) for text in texts] == [
+        "CYRILLIC", "LATIN", "GREEK", "", "LATIN", "LATIN", "LATIN", "CJK", "CJK", "CJK", "HEBREW",
     ]  # fmt: skip
 
 

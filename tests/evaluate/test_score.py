@@ -9,7 +9,7 @@ from record_making import record, records
 
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metrics import METRICS
-from finesight.evaluate.score import Scored, align, break_down, score_records, summarise
+from finesight.evaluate.score import Scored, break_down, score_records, summarise
 from finesight.schema import Record
 
 METRIC = METRICS["exact_match"]
@@ -21,7 +21,7 @@ def scored(*entries: Record) -> Scored:
 
 def test_a_score_says_how_many_are_right_and_how_sure_it_is() -> None:
     summary = summarise(score_records(records([True, False] * 30), METRIC, "trial"))
-    assert set(summary) == {"score", "standard_error", "naive_standard_error", "low", "high", "right"}
+    assert set(summary) == {"score", "standard_error", "naive_standard_error", "low", "high", "right", "counted"}
     assert (summary["score"], summary["right"]) == (0.5, 30)
     assert summary["low"] < 0.5 < summary["high"]
 
@@ -61,20 +61,12 @@ def test_a_set_that_cannot_be_scored_is_refused(entries: list[Record], message: 
         score_records(entries, METRIC, "trial")
 
 
-def test_alignment_puts_records_into_one_order() -> None:
-    first, second = scored(record(1, "yes"), record(2, "no")), scored(record(2, "yes"), record(1, "no"))
-    assert list(align(first, second, "a", "b").measured.items) == [0.0, 1.0]
-
-
-def test_alignment_refuses_other_examples_with_counts() -> None:
-    first, second = scored(*(record(number, "yes") for number in range(6))), scored(record(5, "yes"), record(9, "yes"))
-    with pytest.raises(UserError) as refused:
-        align(first, second, "a", "b")
-    assert refused.value.message == (
-        "a and b are about different examples; only in a: 5 ids (0, 1, 2, …); only in b: 1 id (9)"
-    )
-
-
-def test_alignment_refuses_the_same_id_for_another_question() -> None:
-    with pytest.raises(UserError, match=r"1 id \(1\) with different references"):
-        align(scored(record(1, "yes")), scored(record(1, "yes", "no")), "a", "b")
+def test_copies_of_a_question_count_with_it_and_not_by_themselves() -> None:
+    asked = Record("1", "A", ("A",), choices=("red", "blue"), group="image", answer_type="asked")
+    copies = [
+        replace(asked, id=f"copy {number}", rotation_of="1", group=group, answer_type=kind)
+        for number, (group, kind) in enumerate([("image", "asked"), ("another", "copies alone")])
+    ]
+    once = score_records([asked, *copies], METRICS["choice_accuracy"], "trial")
+    assert (once.counted, once.group_count, summarise(once)["counted"]) == (1, 1, 1)
+    assert [row["value"] for row in break_down({"after": once}, "answer_type")] == ["asked"]

@@ -103,7 +103,7 @@ def test_a_single_group_tells_nothing_of_another() -> None:
 
 
 def test_no_values_and_unequal_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="0 values"):
+    with pytest.raises(ValueError, match="0 values of 0"):
         estimate_mean([], [])
     with pytest.raises(ValueError, match="equally many"):
         estimate_mean([1.0, 0.0], ["a"])
@@ -231,3 +231,15 @@ def test_holms_correction_by_hand() -> None:
     assert adjust_holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert adjust_holm([0.02]) == [0.02]
     assert adjust_holm([]) == []
+
+
+def test_groups_without_a_score_of_their_own_are_no_part_of_the_sample() -> None:
+    values, groups = [1.0, 0.0, 1.0, 1.0], ["a", "b", "c", "d"]
+    with_copies = [*values, math.nan, math.nan], [*groups, "only copies", "a"]
+    assert estimate_mean(*with_copies) == estimate_mean(values, groups)
+    better = [1.0] * 4
+    assert difference_of(with_copies[0], [*better, math.nan, math.nan], with_copies[1], seed=1) == difference_of(
+        values, better, groups, seed=1
+    )
+    with pytest.raises(ValueError, match="0 values of 2 have a score"):
+        estimate_mean([math.nan, math.nan], ["a", "b"])

@@ -65,7 +65,7 @@ def test_the_verdict_has_every_documented_field(tmp_path: Path) -> None:
     (task,) = content["tasks"]
     assert " ".join(task) == (
         "name role metric metric_rule scale examples groups scores majority_from difference over_baseline right_ids "
-        "outcomes became_right by also benchmark"
+        "outcomes became_right by also benchmark taken_over"
     )
     assert list(task["scores"]) == ["before", "after", "blind", "majority", "majority_by_question_type"]
     assert (task["examples"], task["groups"], task["majority_from"]) == (COUNT, COUNT // 2, "train")
@@ -204,3 +204,16 @@ def test_several_tasks_are_corrected_together(tmp_path: Path) -> None:
         fill(run, name, before=0.3, after=0.42)
     changes = [task["difference"] for task in rejudge(run)["tasks"]]
     assert [change["p_holm"] for change in changes] == [min(1.0, 3 * change["p_bootstrap"]) for change in changes]
+
+
+def test_what_is_over_the_baselines_has_to_hold_beside_the_other_tasks(tmp_path: Path) -> None:
+    names = [f"task{number}" for number in range(5)]
+    run = new_run(tmp_path / "run", [{"name": name, "from": "test"} for name in names])
+    for name in names:
+        fill(run, name, before=0.2, majority=0.6, after=0.715)
+    verdict = rejudge(run)
+    overs = [task["over_baseline"] for task in verdict["tasks"]]
+    assert all(over["low"] > 0 and 0.01 < over["p_bootstrap"] < 0.05 < over["p_holm"] for over in overs)
+    assert all(task["difference"]["p_holm"] <= 0.05 for task in verdict["tasks"])
+    assert verdict["headline"]["verdict"] == "no better than guessing"
+    assert "task0: no better than the most frequent answer" in " ".join(verdict["headline"]["sentences"])

@@ -2,51 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from checkpoint_making import rewrite_tensors
 from PIL import Image
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from finesight.errors import DataError
-from finesight.models.clip_scores import Clip, clip_score, embed_images, embed_texts, ref_clip_score, score_captions
+from finesight.errors import DataError, ModelError
+from finesight.models.clip import Clip, embed_images, embed_texts, load_clip
+from finesight.models.clip_scores import CaptionScorer, clip_score, ref_clip_score
 
 CAPTIONS = ("a red dog", "", "Красный дом у реки", "dog " * 2500)
 REFERENCES = (("a red dog", "a dog"), ("nothing",), (), ("dog dog", "a cat", "dog " * 2500))
-LENGTH_TOKENS = 24
+LENGTH_TOKENS = 77
 
 
-def _pictures() -> list[Image.Image]:
-    generator = np.random.default_rng(1)
-    return [Image.fromarray(generator.integers(0, 255, (40, 30 + side, 3), dtype=np.uint8)) for side in range(4)]
+@dataclass
+class Noise:
+    """A picture of noise that counts how often it is opened."""
+
+    number: int
+    opened: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"noise {self.number}"
+
+    def open(self) -> Image.Image:
+        self.opened.append(self.number)
+        generator = np.random.default_rng(self.number)
+        return Image.fromarray(generator.integers(0, 255, (40, 30 + self.number, 3), dtype=np.uint8))
+
+    def content_hash(self) -> str:
+        return self.name
 
 
-def _tokenizer() -> CLIPTokenizer:
-    # The 256 bytes as CLIP writes them, within a word and at its end.
-    letters = sorted(ByteLevel.alphabet())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+PICTURES = [Noise(number) for number in range(4)]
 
 
 @pytest.fixture(scope="module")
-def clip() -> Clip:
-    tokenizer = _tokenizer()
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH_TOKENS, **ends}
-    vision = {**sizes, "image_size": 32, "patch_size": 8}
-    torch.manual_seed(1)
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim >= 2:
-                parameter.normal_(std=1 / parameter.shape[-1] ** 0.5)
-        model.logit_scale.fill_(np.log(14.0))
-    side = {"height": 32, "width": 32}
-    return Clip(model, CLIPImageProcessorPil(size=side, crop_size=side), tokenizer)
+def clip(clip_folder: Path) -> Clip:
+    return load_clip(str(clip_folder), None, Path())
 
 
 def test_clip_score_of_known_cosines() -> None:
@@ -73,12 +72,13 @@ def test_ref_clip_score_of_known_cosines(score: float, cosine: float, expected: 
 
 
 def test_the_logit_is_the_models_own(clip: Clip) -> None:
-    pictures = _pictures()
-    scores = score_captions(clip, pictures, CAPTIONS, REFERENCES)
+    import torch
+
+    scores = CaptionScorer(clip).score(PICTURES, CAPTIONS, REFERENCES)
     tokens = clip.tokenizer(
         list(CAPTIONS), padding=True, truncation=True, max_length=LENGTH_TOKENS, return_tensors="pt"
     )
-    pixels = clip.image_processor(images=pictures, return_tensors="pt")
+    pixels = clip.image_processor(images=[picture.open() for picture in PICTURES], return_tensors="pt")
     with torch.no_grad():
         own = clip.model(**tokens, **pixels).logits_per_image.diagonal()
     assert scores.clip_logit == pytest.approx(own.tolist(), rel=1e-5, abs=1e-5)
@@ -86,10 +86,9 @@ def test_the_logit_is_the_models_own(clip: Clip) -> None:
 
 
 def test_the_scores_follow_from_the_cosines(clip: Clip) -> None:
-    pictures = _pictures()
-    scores = score_captions(clip, pictures, CAPTIONS, REFERENCES)
-    for number, (picture, caption, references) in enumerate(zip(pictures, CAPTIONS, REFERENCES, strict=True)):
-        image = embed_images(clip, [picture])[0]
+    scores = CaptionScorer(clip).score(PICTURES, CAPTIONS, REFERENCES)
+    for number, (picture, caption, references) in enumerate(zip(PICTURES, CAPTIONS, REFERENCES, strict=True)):
+        image = embed_images(clip, [picture.open()])[0]
         said = embed_texts(clip, [f"A photo depicts {caption}"])[0]
         first = 2.5 * max(float(image @ said), 0)
         assert scores.clip_score[number] == pytest.approx(first, abs=1e-6)
@@ -103,33 +102,56 @@ def test_the_scores_follow_from_the_cosines(clip: Clip) -> None:
     assert (scores.clip_score > 0).any()
 
 
-def test_batches_change_nothing_and_hold_few_images(clip: Clip) -> None:
-    opened = 0
-
-    def one_by_one() -> Iterator[Image.Image]:
-        nonlocal opened
-        for picture in _pictures():
-            opened += 1
-            yield picture
-
-    together = score_captions(clip, _pictures(), CAPTIONS, REFERENCES)
-    single = score_captions(clip, one_by_one(), CAPTIONS, REFERENCES, batch_size=1)
-    assert opened == 4
-    for name in ("clip_score", "ref_clip_score", "clip_logit"):
-        assert vars(single)[name] == pytest.approx(vars(together)[name], abs=1e-5, nan_ok=True)
+def test_batches_change_nothing_and_each_picture_is_opened_once(clip: Clip) -> None:
+    opened: list[int] = []
+    pictures = [Noise(number, opened) for number in range(4)]
+    single = CaptionScorer(clip, batch_size=1)
+    alone = single.score(pictures, CAPTIONS, REFERENCES)
+    again = single.score(pictures[::-1], CAPTIONS[::-1], REFERENCES[::-1])
+    assert opened == [0, 1, 2, 3]
+    together = CaptionScorer(clip).score(PICTURES, CAPTIONS, REFERENCES)
+    for name in ("clip_score", "ref_clip_score", "clip_logit", "is_cut"):
+        assert vars(alone)[name] == pytest.approx(vars(together)[name], abs=1e-5, nan_ok=True)
+        assert vars(again)[name][::-1] == pytest.approx(vars(alone)[name], abs=1e-12, nan_ok=True)
 
 
-def test_a_long_caption_is_cut_at_the_models_length(clip: Clip) -> None:
+def test_a_long_caption_is_cut_at_the_models_length_and_told(clip: Clip) -> None:
     exact, longer = embed_texts(clip, ["dog " * 2500, "dog " * 2500 + "cat"])
     assert exact == pytest.approx(longer)
     assert np.linalg.norm(exact) == pytest.approx(1.0)
+    # Begin, end and "Aphotodepicts" are 15 of the 77 tokens.
+    captions = ["x" * 61, "x" * 62, "x" * 63, "dog " * 2500]
+    scores = CaptionScorer(clip).score(PICTURES, captions, [("dog",)] * 4)
+    assert scores.is_cut.tolist() == [False, False, True, True]
+    assert scores.clip_logit[3] != 0.0
 
 
 def test_no_captions_have_no_scores(clip: Clip) -> None:
-    assert score_captions(clip, [], [], []).clip_score.shape == (0,)
+    assert CaptionScorer(clip).score([], [], []).clip_score.shape == (0,)
 
 
 @pytest.mark.parametrize(("images", "captions", "references"), [(1, 2, 2), (2, 2, 1), (2, 1, 2)])
 def test_unequal_numbers_are_refused(clip: Clip, images: int, captions: int, references: int) -> None:
     with pytest.raises(DataError, match=f"{images} images for {captions} captions with {references} sets"):
-        score_captions(clip, _pictures()[:images], ["a dog"] * captions, [("a dog",)] * references)
+        CaptionScorer(clip).score(PICTURES[:images], ["a dog"] * captions, [("a dog",)] * references)
+
+
+def test_a_clip_is_known_by_its_weights_and_not_by_its_name(clip: Clip, clip_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(clip_folder, tmp_path / "copy")
+    copied = load_clip("copy", None, tmp_path).instrument
+    assert (copied, copied.name) == (clip.instrument, "copy")
+    rewrite_tensors(tmp_path / "copy", lambda tensors: tensors["logit_scale"].add_(0.1))
+    assert load_clip("copy", None, tmp_path).instrument != copied
+
+
+def test_what_is_no_clip_is_refused(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="openai/no-such-clip: no CLIP can be found there") as offline:
+        load_clip("openai/no-such-clip", None, tmp_path)
+    assert "name a folder that holds a CLIP" in offline.value.hint
+    with pytest.raises(ModelError, match="no CLIP, but llava"):
+        load_clip("finesight/starter", None, tmp_path)
+    shutil.copytree(clip_folder, tmp_path / "half")
+    rewrite_tensors(tmp_path / "half", lambda tensors: tensors.pop("text_projection.weight"))
+    with pytest.raises(ModelError, match=r"missing: 1 \(text_projection.weight\)"):
+        load_clip("half", None, tmp_path)

@@ -35,6 +35,8 @@ def comparison_of(names: str, *verdicts: str) -> dict[str, Any]:
         "tasks": [
             {
                 "name": f"task{number}",
+                "role": "held_out",
+                "by_tuning": {},
                 "scale": SHARE,
                 "differences": {
                     name: difference(words[initial]) for name, initial in zip(names[1:], task, strict=True)

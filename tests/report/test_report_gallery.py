@@ -42,7 +42,7 @@ def test_nothing_is_scored_again(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {card.id for card in groups["Fixed"].cards} <= set(ids[:7])
     blind = groups["Fixed"].cards[0].answers[-1]
-    assert (blind.who, blind.is_right) == ("Question alone", None)
+    assert (blind.who, blind.mark) == ("Question alone", "")
 
 
 def test_there_is_no_gallery_before_there_are_answers_to_compare(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,23 @@ def test_a_change_that_does_not_hold_beside_the_other_tasks_is_not_told_as_one()
     told = statement({"role": "held_out", "difference": change})
     assert told == "No difference found: +10.0 points [1.0, 19.0]. Beside the other tasks p is 0.120 (Holm)."
     assert statement({"role": "held_out", "difference": {**change, "p_holm": 0.04}}).startswith("Better: ")
+
+
+def test_what_cannot_be_seen_in_an_answer_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    records = run.records("after", "held_out")
+    said = "\u202eno\u2028\x07 idea"
+    run.replace_records("after", "held_out", [replace(record, prediction=said) for record in records])
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "no⟨U+2028⟩⟨U+0007⟩ idea" in page
+    assert not re.search("[\x00-\x08\u2028\u2029]", page)
+    assert '<dd class="wrong" dir="auto">\u202eno' in page
+
+
+def test_a_gain_over_guessing_that_does_not_hold_beside_the_other_tasks_is_not_told_as_one() -> None:
+    change = {"estimate": 0.1, "low": 0.01, "high": 0.19, "p_holm": 0.01}
+    over = {"from": "majority", "estimate": 0.08, "low": 0.01, "high": 0.15, "p_holm": 0.09}
+    told = statement({"role": "held_out", "difference": change, "over_baseline": over})
+    assert told.endswith("No better than its best baseline (majority answer): +8.0 points [1.0, 15.0].")
+    held = statement({"role": "held_out", "difference": change, "over_baseline": {**over, "p_holm": 0.04}})
+    assert held == "Better: +10.0 points [1.0, 19.0]."

@@ -65,14 +65,17 @@ def test_a_verdict_that_is_not_there_is_said() -> None:
 
 
 def test_a_comparison_shows_names_as_they_are() -> None:
-    change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_holm": 0.012, "better": 30, "worse": 10,
+    change = {"estimate": 0.1, "low": 0.02, "high": 0.18, "p_holm": 0.012, "p_mcnemar": 0.002,
+              "better": 30, "worse": 10, "unchanged": 1411,
               "smallest_detectable": 0.11, "verdict": "better", "from": "[red]first[/red]"}  # fmt: skip
     unsure = {**change, "low": -0.02, "verdict": "no difference found"}
     names = ["[red]first[/red]", "second", "third"]
-    task = {"name": "held_out", "metric": "exact_match", "examples": 1451, "groups": 63,
+    task = {"name": "held_out", "role": "held_out", "by_tuning": {},
+            "metric": "exact_match", "examples": 1451, "groups": 63,
             "scores": dict(zip(names, (score(0.4), score(0.5), score(0.5)), strict=True)),
             "differences": {"second": change, "third": unsure}, "left_out": dict.fromkeys(names, 3)}  # fmt: skip
-    table = printed(comparison_table({"contenders": names, "tasks": [task], "left_out": ["[x]"]}))
+    comparison = {"contenders": names, "tasks": [task], "left_out": ["[x]"], "warnings": ["held_out: [few] groups"]}
+    table = printed(comparison_table(comparison))
     shown = " ".join(table.split())
 
     for expected in (
@@ -86,6 +89,7 @@ def test_a_comparison_shows_names_as_they_are() -> None:
         "Not answered by all: [x]",
         "third: no difference found; one under 11.0 points would mostly have gone unnoticed.",
         "second: 3 answers to other examples left out",
+        "warning: held_out: [few] groups",
     ):
         assert expected in shown
 

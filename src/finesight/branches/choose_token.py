@@ -60,7 +60,9 @@ def nucleus(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     Of the probabilities at the temperature, the fewest and likeliest tokens are left whose probabilities add up to
     `top_p` or more (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). They are not divided by their sum.
     """
-    probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    # The highest is 0, so that dividing by the smallest temperature gives no infinity but the one that stands for 0.
+    below = logits.double() - logits.double().amax(-1, keepdim=True)
+    probabilities = torch.softmax(below / sampling.temperature, dim=-1)
     if sampling.top_p == 1:
         return probabilities
     ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)

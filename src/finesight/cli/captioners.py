@@ -20,8 +20,9 @@ def refuse_beside_captioners(given: object) -> None:
 
     if given:
         raise UserError(
-            "--task and --language choose among a model's tasks; a recipe of captioners says what is described",
-            hint="leave them out, and change the recipe",
+            "--task, --language and --reuse are for a model's tasks; a recipe of captioners says itself what is "
+            "described, and by whom",
+            hint="leave them out, and change the recipe; `kind: answers` takes answers that are there already",
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +79,9 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Half a character in somebody's data, and what a terminal's encoding lacks, is spelt out: \ud83d.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Where it is installed, it advises at every import, whether or not the run quantises anything.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     build()(prog_name="finesight")

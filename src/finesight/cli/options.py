@@ -37,6 +37,22 @@ MaxTokensOption = Annotated[
     int,
     typer.Option(min=64, help="Tokens in the model at once. It changes memory and speed, neither loss nor answers."),
 ]
+RunTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        min=64,
+        help="Tokens in the model at once. It changes memory and speed, neither loss nor answers. Default: 8192 while "
+        "training; while measuring, what fits into a GPU's free memory.",
+    ),
+]
+ReuseOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Take over the answers that an earlier run or evaluation has from the very same model, questions and "
+        "settings; what differs is told, and measured anew.",
+    ),
+]
 FittingTokensOption = Annotated[
     int | None,
     typer.Option(

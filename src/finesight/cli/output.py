@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,13 @@ def print_rich(*renderables: RenderableType) -> None:
     console = Console()
     for renderable in renderables:
         console.print(renderable, markup=False, highlight=False)
+
+
+def print_prose(text: str) -> None:
+    """Print paragraphs as wide as the terminal. An address that is longer than a line stays whole."""
+    width = shutil.get_terminal_size().columns
+    for paragraph in text.split("\n"):
+        print(textwrap.fill(paragraph, width, break_long_words=False, break_on_hyphens=False))
 
 
 def print_columns(rows: Sequence[tuple[str, Any]], indent: int = 2) -> None:

@@ -8,34 +8,82 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finesight.cli.options import JsonOption, RunArgument
-from finesight.cli.output import print_json, print_rich
-
-if TYPE_CHECKING:
-    from finesight.rundir import RunDir
+from finesight.cli.output import print_json, print_prose, print_rich
 
 if TYPE_CHECKING:
     from finesight.evaluate.comparison import Compared
+    from finesight.rundir import RunDir
+    from finesight.schema import Record
 
 
 def score(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A predictions file (.jsonl).")],
     metric: Annotated[str, typer.Option(metavar="METRIC", help="How answers are scored: `finesight list metrics`.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For CLIP scores: where the pictures lie that the lines name as `image`."),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH", help="Beside --images: which CLIP. Default: openai/clip-vit-base-patch32."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="NEW", help="Beside --images: write the lines with their CLIP scores, to be compared."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Score a predictions file: no model is needed.
+    """Score a predictions file.
 
-    A line is {"id": "17", "prediction": "yes", "references": ["yes", "yeah"]}; docs/run-folder.md names what else it
-    may hold.
+    No model is needed, but for CLIP scores. A line is {"id": "17", "prediction": "yes", "references": ["yes", "yeah"]};
+    docs/run-folder.md names what else it may hold.
     """
-    from finesight.evaluate.scoring import score_file
+    from finesight.evaluate.scoring import score_answers, score_file
+    from finesight.rundir import write_records
 
-    scored = score_file(file, metric)
+    _require_use_of_clip(metric, images, clip, output)
+    if images is None:
+        scored = score_file(file, metric)
+    else:
+        records = _with_clip_scores(file, images, clip)
+        scored = score_answers(records, metric, str(file))
+        if output is not None:
+            write_records(output, records)
     if json:
         print_json(scored)
         return
     from finesight.report.terminal import how_scored, records_table
 
-    print_rich(records_table(scored), how_scored(scored))
+    print_rich(records_table(scored))
+    print_prose(how_scored(scored))
+
+
+def _require_use_of_clip(metric: str, images: Path | None, clip: str | None, output: Path | None) -> None:
+    """Raise `UserError` for options that would do nothing, and for a file that would be overwritten."""
+    from finesight.errors import UserError
+    from finesight.evaluate.metrics.clip_score import NAMES
+    from finesight.evaluate.metrics.metrics import metric_named
+
+    metric_named(metric)
+    if images is None and (clip or output):
+        raise UserError("--clip and --output are for CLIP scores of pictures", hint="add --images FOLDER")
+    if images is not None and metric not in NAMES:
+        raise UserError(f"{metric} looks at no pictures", hint=f"--images is for {', '.join(NAMES)}")
+    if output is not None and output.exists():
+        raise UserError(f"{output}: exists already, and is not overwritten", hint="name another file with --output")
+
+
+def _with_clip_scores(file: Path, images: Path, clip: str | None) -> list[Record]:
+    """Return a file's records with what CLIP says of them and their pictures."""
+    from finesight.evaluate.predictions import read_predictions
+    from finesight.recipe.evaluate import ClipCheckpoint
+
+    records = read_predictions(file)  # before torch is imported
+    from finesight.evaluate.image_scores import score_with_images
+
+    return score_with_images(records, images, ClipCheckpoint(name_or_path=clip) if clip else ClipCheckpoint())
 
 
 def compare(

@@ -20,14 +20,15 @@ from finesight.cli.options import (
     FittingTokensOption,
     JsonOption,
     KeepImagesOption,
-    MaxTokensOption,
     OutputOption,
     RecipeArgument,
+    ReuseOption,
     RunArgument,
+    RunTokensOption,
     SetOption,
 )
 from finesight.cli.output import print_columns, print_json, print_rich
-from finesight.cli.targets import find_target, load_target, model_of, open_recipe_for
+from finesight.cli.targets import find_target, load_target, model_of, open_earlier, open_recipe_for
 
 if TYPE_CHECKING:
     from finesight.rundir import RunDir
@@ -51,7 +52,8 @@ def run(
             "--rehearse", help="Go through the whole run with a miniature of the model and stand-ins for the data."
         ),
     ] = False,
-    max_tokens_per_device: MaxTokensOption = 8192,
+    reuse: ReuseOption = None,
+    max_tokens_per_device: RunTokensOption = None,
     keep_images: KeepImagesOption = "none",
 ) -> None:
     """Measure, tune, measure again; say what changed.
@@ -62,6 +64,7 @@ def run(
     from finesight.runtime import StopRequest, say
 
     started = time.monotonic()
+    earlier = open_earlier(reuse)
     if resume is not None:
         _refuse_beside_resume(set_ or output or data_root or rehearse or recipe != STARTER)
         folder = _begun_run(resume)
@@ -72,7 +75,7 @@ def run(
     with _telling_how_to_go_on(folder), StopRequest() as stop, _rehearsed(folder, rehearse) as begun:
         from finesight.run import fine_tune
 
-        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop, keep=keep_images)
+        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop, keep=keep_images, earlier=earlier)
     from finesight.report.terminal import verdict_lines
 
     for line in verdict_lines(folder.load("verdict")):
@@ -211,6 +214,7 @@ def evaluate(
     set_: SetOption = None,
     data_root: DataRootOption = None,
     output: OutputOption = None,
+    reuse: ReuseOption = None,
     max_tokens_per_device: FittingTokensOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -223,10 +227,10 @@ def evaluate(
     from finesight.runtime import StopRequest
 
     if recipe is None and names_a_recipe(model):
-        refuse_beside_captioners(task or language)
+        refuse_beside_captioners(task or language or reuse)
         evaluate_captioners(Path(model), set_, data_root, output, max_tokens_per_device, json=json)
         return
-    target = find_target(model)
+    target, earlier = find_target(model), open_earlier(reuse)
     opened, root = open_recipe_for(target, recipe, set_, data_root)
     opened = speak(choose_tasks(opened, task or ()), language)
     # What the folder keeps as its recipe is the model that was measured, whatever the tasks were taken from.
@@ -236,7 +240,9 @@ def evaluate(
 
     with StopRequest() as stop:
         loaded = load_target(target, folder.recipe.model, root)
-        measure_only(loaded, folder, measured=target.name_or_path, max_tokens=max_tokens_per_device, stop=stop)
+        measure_only(
+            loaded, folder, measured=target.name_or_path, max_tokens=max_tokens_per_device, stop=stop, earlier=earlier
+        )
     scores = folder.load("scores")
     if json:
         print_json(scores)

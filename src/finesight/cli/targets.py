@@ -72,6 +72,20 @@ def open_recipe_for(
     raise UserError("evaluate needs a RECIPE that says on what", hint="finesight evaluate RUN_OR_MODEL RECIPE")
 
 
+def open_earlier(path: Path | None) -> RunDir | None:
+    """Return the run or evaluation whose answers may be taken over, if one is named. Raises `UserError` where it has
+    none.
+    """
+    from finesight.evaluate.reuse import require_answers
+    from finesight.rundir import RunDir
+
+    if path is None:
+        return None
+    earlier = RunDir.existing(path)
+    require_answers(earlier)
+    return earlier
+
+
 def model_of(target: Target, recipe: Recipe) -> Model:
     """Return the model that is meant, as a recipe says it; a checkpoint is loaded as `recipe` says."""
     from finesight.recipe.model import HfModel, ImageLoading, LlavaModel, Loading, MoondreamModel, TextModel

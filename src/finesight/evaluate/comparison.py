@@ -8,12 +8,14 @@ from itertools import chain
 from typing import Any
 
 from finesight.errors import UserError
+from finesight.evaluate.alignment import align, share_groups
+from finesight.evaluate.by_tuning import changes_by_tuning, role_of
 from finesight.evaluate.contenders import Contender, open_contenders
-from finesight.evaluate.headline import FEW_GROUPS, verdict_on
+from finesight.evaluate.headline import warn_of_few_groups
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import Scored, align, difference_between, score_records, summarise
-from finesight.evaluate.stats import adjust_holm
-from finesight.numerals import plural
+from finesight.evaluate.score import Scored, correct_together, difference_between, score_records, summarise
+from finesight.findings import find
+from finesight.numerals import figures_of
 from finesight.schema import Record
 
 DEFAULT_METRIC = "exact_match"
@@ -40,10 +42,11 @@ def compare(
 
     A run is compared by its `after` records, each task by the metric of its recipe unless `metric` names one.
     `intersect` allows different sets of examples, and compares those that are in all. Returns `{"contenders",
-    "tasks", "left_out", "warnings"}`; a task has `name`, `metric`, `scale`, `examples`, `groups`, and for each
+    "tasks", "left_out", "warnings"}`; a task has `name`, `role`, `metric`, `scale`, `examples`, `groups`, and for each
     contender a score as in verdict.json (`scores`), how many of its answers were left out (`left_out`) and, but for
     the first, the paired difference from the first (`differences`), whose `p_holm` holds for all differences of all
-    tasks together and whose `verdict` is `better`, `worse` or `no difference found`.
+    tasks together and whose `verdict` is `better`, `worse` or `no difference found`. Where the role is not held_out,
+    `by_tuning` has for each run the difference from its own answers before tuning, and the score of these (`before`).
     Raises `UserError` when there is nothing that can be compared.
     """
     return compare_answers(named, metric, intersect=intersect, seed=seed).content
@@ -60,14 +63,25 @@ def compare_answers(
         task: _score_alike(task, metrics[task], _intersect(given) if intersect else given)
         for task, given in records.items()
     }
-    tasks = [_compare_on(task, records[task], own, seed) for task, own in scored.items()]
-    _correct_for_several(list(chain.from_iterable(task["differences"].values() for task in tasks)))
+    tasks = [
+        {**_compare_on(task, records[task], own, seed), **_role(task, contenders, own, seed)}
+        for task, own in scored.items()
+    ]
+    correct_together(list(chain.from_iterable(task["differences"].values() for task in tasks)))
     for task in tasks:
         for difference in task["differences"].values():
-            difference["verdict"] = verdict_on({**task, "over_baseline": None, "difference": difference})
+            difference["verdict"] = find(difference, figures_of(task))
     names = [contender.name for contender in contenders]
-    content = {"contenders": names, "tasks": tasks, "left_out": left_out, "warnings": _warnings(tasks)}
+    warnings = [*warn_of_few_groups(tasks), *_metric_warnings(scored)]
+    content = {"contenders": names, "tasks": tasks, "left_out": left_out, "warnings": warnings}
     return Compared(content, tuple(contenders), scored, seed)
+
+
+def _role(task: str, contenders: Sequence[Contender], scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
+    """Return why a task is measured and, where that is no contest, what each contender's own tuning did on it."""
+    role = role_of(task, contenders)
+    by_tuning = {} if role == "held_out" else changes_by_tuning(task, contenders, scored, seed)
+    return {"role": role, "by_tuning": by_tuning}
 
 
 def _shared_tasks(contenders: Sequence[Contender], metric: str | None) -> tuple[dict[str, str], list[str]]:
@@ -131,24 +145,20 @@ def _intersect(records: Mapping[str, Sequence[Record]]) -> dict[str, list[Record
 
 
 def _score_alike(task: str, metric: str, records: Mapping[str, Sequence[Record]]) -> dict[str, Scored]:
-    """Return the scored records of each contender, all in the order of the first."""
+    """Return the scored records of each contender, all in the order of the first and in the same groups."""
     scored = {name: score_records(own, metric_named(metric), f"{task} in {name}") for name, own in records.items()}
     first = next(iter(scored))
-    return {
+    aligned = {
         name: align(scored[first], own, f"{task} in {first}", f"{task} in {name}", hint=INTERSECT)
         for name, own in scored.items()
     }
+    return share_groups(aligned)
 
 
-def _warnings(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+def _metric_warnings(scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
     return [
-        f"{task['name']}: {plural(task['groups'], 'group')} only; intervals from so few are less sure than they look"
-        for task in tasks
-        if task["groups"] < FEW_GROUPS
+        f"{task}, {name}: {warning}"
+        for task, by_contender in scored.items()
+        for name, own in by_contender.items()
+        for warning in own.metric.warnings(own.records)
     ]
-
-
-def _correct_for_several(differences: Sequence[dict[str, Any]]) -> None:
-    adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
-    for difference, p_holm in zip(differences, adjusted, strict=True):
-        difference["p_holm"] = p_holm

@@ -65,7 +65,7 @@ def _detail_of(compared: Compared, task: str, scored: Mapping[str, Scored]) -> d
 def _metrics_beside(contenders: Sequence[Contender], task: str, own: str) -> list[str]:
     """Return the metrics that the recipes of the runs name for a task beside its own, each once."""
     runs = [contender.run for contender in contenders if contender.run is not None]
-    entries = (entry for run in runs for entry in run.recipe.evaluate if entry.name == task)
+    entries = (entry for run in runs for entry in run.tasks if entry.name == task)
     return [name for name in dict.fromkeys(chain.from_iterable(entry.also for entry in entries)) if name != own]
 
 

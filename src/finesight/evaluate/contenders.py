@@ -53,12 +53,16 @@ def open_contenders(typed: Sequence[str]) -> list[Contender]:
         raise UserError(f"{twice}: named twice", hint=_FORM)
     short = [one.rstrip("/").rsplit("/", 1)[-1] for one in typed]
     names = [one if short.count(name) > 1 else name for one, name in zip(typed, short, strict=True)]
-    return [_open(one, name) for one, name in zip(typed, names, strict=True)]
+    return [open_contender(one, name, Path()) for one, name in zip(typed, names, strict=True)]
 
 
-def _open(typed: str, name: str) -> Contender:
-    folder, _, predictor = typed.partition("@") if not Path(typed).exists() else (typed, "", "")
-    path = Path(folder)
+def open_contender(typed: str, name: str, base: Path) -> Contender:
+    """Return the contender that is meant, as `name`; paths start from `base`.
+
+    Raises `UserError` for what is not there, for a rehearsal, and for a folder without answers of that predictor.
+    """
+    folder, _, predictor = typed.partition("@") if not (base / typed).exists() else (typed, "", "")
+    path = base / folder
     if path.is_dir():
         run = RunDir.existing(path)
         if run.is_rehearsal:

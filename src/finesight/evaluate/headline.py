@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from finesight.evaluate.outcomes import FORM_NOT_KNOWLEDGE
-from finesight.evaluate.stats import ALPHA
-from finesight.numerals import figures_of
+from finesight.findings import NOT_FOUND, find
+from finesight.numerals import figures_of, plural
 
 Verdict = Literal["better", "worse", "no difference found", "no better than guessing", "rehearsal"]
 
@@ -20,7 +20,7 @@ FEW_GROUPS = 20
 """Below so many groups, intervals over groups are too narrow to be taken at their word."""
 KEPT_MARGIN = 0.02
 """An ability counts as kept when a loss of this much (two points) is ruled out."""
-_MOST_CAUTIOUS_FIRST: tuple[Verdict, ...] = ("worse", "no better than guessing", "better", "no difference found")
+_MOST_CAUTIOUS_FIRST: tuple[Verdict, ...] = ("worse", "no better than guessing", "better", NOT_FOUND)
 _BASELINE_WORDS = {
     "blind": "the tuned model given the question alone",
     "majority": "the most frequent answer",
@@ -37,7 +37,7 @@ def headline(tasks: Sequence[Mapping[str, Any]], learned_from: Mapping[str, str]
     """
     reported = [task for task in tasks if task["role"] == "held_out" and task["name"] not in learned_from]
     verdicts = {verdict_on(task) for task in reported}
-    overall: Verdict = next((verdict for verdict in _MOST_CAUTIOUS_FIRST if verdict in verdicts), "no difference found")
+    overall: Verdict = next((verdict for verdict in _MOST_CAUTIOUS_FIRST if verdict in verdicts), NOT_FOUND)
     sentences = [sentence for task in reported for sentence in _on_held_out(task)]
     if not reported:
         sentences.append("No task with the role held_out on a set of its own was measured, so there is no verdict.")
@@ -49,36 +49,34 @@ def headline(tasks: Sequence[Mapping[str, Any]], learned_from: Mapping[str, str]
     return overall, sentences
 
 
+def warn_of_few_groups(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each task with so few groups that its intervals cannot be taken at their word."""
+    return [
+        f"{task['name']}: {plural(task['groups'], 'group')} only; intervals from so few are less sure than they look"
+        for task in tasks
+        if task["groups"] < FEW_GROUPS
+    ]
+
+
 def verdict_on(task: Mapping[str, Any]) -> Verdict:
     """Return what a task's figures allow to be said; that it is no better than guessing is said before all else."""
     over, figures = task["over_baseline"], figures_of(task)
-    if over is not None and figures.gain(over)[0] <= 0:
+    if over is not None and find(over, figures) != "better":
         return "no better than guessing"
-    return _change(task)
-
-
-def _change(task: Mapping[str, Any]) -> Verdict:
-    """Return which way a task went. Where there are several, a change has to hold beside theirs (Holm) to count."""
-    difference = task["difference"]
-    low, high = figures_of(task).gain(difference)
-    if difference.get("p_holm", 0.0) > ALPHA:
-        return "no difference found"
-    if low > 0:
-        return "better"
-    return "worse" if high < 0 else "no difference found"
+    return find(task["difference"], figures)
 
 
 def _on_held_out(task: Mapping[str, Any]) -> list[str]:
     """Return the change from before to after, what guessing gives, and what of it is form alone."""
     over, figures = task["over_baseline"], figures_of(task)
-    change = _change(task)
+    change = find(task["difference"], figures)
     sentences = [f"{_before_after(task)}, {change}: {_with_interval(task, task['difference'])} on {_size(task)}."]
-    if change == "no difference found" and task["difference"].get("smallest_detectable") is not None:
+    if change == NOT_FOUND and task["difference"].get("smallest_detectable"):
         least = figures.size(task["difference"]["smallest_detectable"])
         sentences.append(f"{task['name']}: a difference under {least} would mostly have gone unnoticed.")
     if over is not None:
         score = figures.value(task["scores"][over["from"]]["score"])
-        above = "better than" if figures.gain(over)[0] > 0 else "no better than"
+        above = "better than" if find(over, figures) == "better" else "no better than"
         sentences.append(
             f"{task['name']}: {above} {_BASELINE_WORDS[over['from']]}, which gives {score}: "
             f"{_with_interval(task, over)} over it."
@@ -123,12 +121,7 @@ def _before_after(task: Mapping[str, Any]) -> str:
 
 
 def _size(task: Mapping[str, Any]) -> str:
-    examples, groups = task["examples"], task["groups"]
-    return f"{examples:,} {_plural('example', examples)} in {groups:,} {_plural('group', groups)}"
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"
+    return f"{plural(task['examples'], 'example')} in {plural(task['groups'], 'group')}"
 
 
 def _with_interval(task: Mapping[str, Any], difference: Mapping[str, Any]) -> str:

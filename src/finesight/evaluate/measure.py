@@ -77,10 +77,15 @@ class _Asked:
             if single.branches[0].example.id in wanted
         }
         task = self.tokenized.task
-        weighs = "perplexity" in (task.metric, *task.also)
+        weighs = weighs_references(task)
         for predictions in answer_task(self.engine, task, list(questions.values())):
             asked = [questions[prediction.id] for prediction in predictions]
             yield _with_likelihoods(predictions, self.engine, asked) if weighs else predictions
+
+
+def weighs_references(task: TaskExamples) -> bool:
+    """Return whether a task asks how likely the model finds the references, beside its answers."""
+    return "perplexity" in (task.metric, *task.also)
 
 
 def _with_likelihoods(

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
+from finesight.evaluate.metrics.choice_parse import option_texts, parse_choice, right_choices
 from finesight.evaluate.metrics.metric import Metric
 from finesight.evaluate.score import Scored, is_right
 from finesight.schema import Record
@@ -20,7 +23,7 @@ OUTCOMES: dict[Outcome, str] = {
     "right": "full marks",
     "partly": "some of the marks, where a metric gives parts",
     "other_format": "names a right answer, and no opposite or other option, among more words",
-    "other_language": "most of its letters are of a script that no right answer has",
+    "other_language": "most of its letters are of a script that no right answer, or no option, has",
     "unparsed": "no option can be read from it",
     "empty": "nothing was said",
     "cut": "ended by the token limit before it was right",
@@ -30,6 +33,7 @@ OUTCOMES: dict[Outcome, str] = {
 FORM_NOT_KNOWLEDGE: tuple[Outcome, ...] = ("other_format", "other_language")
 """What tuning can mend by teaching how to answer, and nothing to answer."""
 _OPPOSITES = ({"yes", "no"}, {"да", "нет"})
+_KANA = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")
 
 
 def outcomes_of(scored: Scored) -> list[Outcome]:
@@ -71,24 +75,54 @@ def outcome_of(record: Record, score: float, metric: Metric) -> Outcome:
 
 
 def script_of(text: str) -> str:
-    """Return the script of most of a text's letters, as Unicode names it ("LATIN", "CYRILLIC"); "" without letters."""
-    scripts = Counter(unicodedata.name(letter, "").split(" ")[0] for letter in text if letter.isalpha())
+    """Return the script of most of a text's letters, as Unicode names it ("LATIN", "CYRILLIC"); "" without letters.
+
+    A full-width letter is the letter that it is a form of. Japanese mixes kana with Chinese characters: all are "CJK".
+    """
+    letters = (letter for letter in unicodedata.normalize("NFKC", text) if letter.isalpha())
+    scripts = Counter(map(_script_of_letter, letters))
     return scripts.most_common(1)[0][0] if scripts else ""
 
 
+@lru_cache(maxsize=4096)
+def _script_of_letter(letter: str) -> str:
+    script = unicodedata.name(letter, "").split(" ")[0]
+    return "CJK" if script in _KANA else script
+
+
 def _is_in_another_language(record: Record) -> bool:
-    expected = {script_of(reference) for reference in record.references}
+    expected = {script_of(text) for text in _texts_of_its_language(record)}
     found = script_of(record.prediction)
-    return bool(found) and "" not in expected and found not in expected
+    if not found or not expected or "" in expected or found in expected:
+        return False
+    # The name of an option says nothing of a language: Russian options may be called A, B and C.
+    return not record.choices or (parse_choice(record) is None and sum(map(str.isalpha, record.prediction)) > 1)
+
+
+def _texts_of_its_language(record: Record) -> Iterable[str]:
+    """Return what is in the language of an answer: the right ones; where there are options, those that have letters."""
+    if not record.choices:
+        return record.references
+    return (text for text in option_texts(record).values() if script_of(text))
 
 
 def _names_a_right_answer(record: Record, metric: Metric) -> bool:
+    """Return whether a right answer stands among the words of an answer, and nothing that contradicts it.
+
+    Where there are options and one can be read from the answer, that one counts, whatever else is said.
+    """
+    places = right_choices(record) if record.choices else frozenset()
+    chosen = parse_choice(record) if record.choices else None
+    if chosen is not None and places:
+        return chosen in places
+    options = option_texts(record)
+    right_texts = [options[place] for place in places] or record.references
+    right = [metric.normalise(text).split() for text in right_texts]
     said = metric.normalise(record.prediction).split()
-    right = [metric.normalise(reference).split() for reference in record.references]
     named = [words for words in right if _contains(said, words)]
     if not named:
         return False
-    others = [metric.normalise(choice).split() for choice in record.choices]
+    others = [metric.normalise(text).split() for text in options.values()]
     return not any(
         _contains(said, words) for words in (*others, *_opposites(named)) if words not in right
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from finesight.errors import UserError
 from finesight.evaluate.metrics.metric import Measured, Metric
-from finesight.evaluate.stats import Difference, estimate, paired_difference
+from finesight.evaluate.stats import Difference, adjust_holm, estimate, paired_difference
 from finesight.schema import Record
 
 Kind = Literal["answer_type", "question_type"]
@@ -37,8 +37,13 @@ class Scored:
 
     @property
     def group_count(self) -> int:
-        """How many groups there are."""
-        return len(set(self.groups))
+        """How many groups there are with a record that has a score of its own."""
+        return len({group for group, score in zip(self.groups, self.measured.items, strict=True) if score == score})
+
+    @property
+    def counted(self) -> int:
+        """How many records have a score of their own: not those that are scored with another, as rotated copies."""
+        return int(np.count_nonzero(~np.isnan(self.measured.items)))
 
     @property
     def right_ids(self) -> list[str]:
@@ -65,51 +70,20 @@ def score_records(records: Sequence[Record], metric: Metric, name: str) -> Score
         raise UserError(f"{name}: there are no records", hint="the evaluation has not come so far")
     repeated = [record_id for record_id, count in Counter(record.id for record in records).items() if count > 1]
     if repeated:
-        raise UserError(f"{name}: {_some(repeated)} more than once", hint="each example is answered once")
+        raise UserError(f"{name}: {name_ids(repeated)} more than once", hint="each example is answered once")
     unanswerable = [record.id for record in records if not record.references]
     if unanswerable:
-        raise UserError(f"{name}: {_some(unanswerable)} without references", hint="an answer is scored against them")
+        raise UserError(f"{name}: {name_ids(unanswerable)} without references", hint="an answer is scored against them")
     measured = metric.measure(records)
     if np.isnan(measured.score):
         raise UserError(f"{name}: {metric.name} has nothing to score", hint=metric.rule)
     return Scored(tuple(records), metric, measured)
 
 
-def align(first: Scored, second: Scored, first_name: str, second_name: str, hint: str = "") -> Scored:
-    """Return `second` in the order of `first`.
-
-    Raises `UserError`, with `hint`, when they are not about the same examples; and when the same id has other right
-    answers.
-    """
-    places = {record.id: place for place, record in enumerate(second.records)}
-    first_ids = {record.id for record in first.records}
-    only_first = [record.id for record in first.records if record.id not in places]
-    only_second = [record_id for record_id in places if record_id not in first_ids]
-    if only_first or only_second:
-        found = [
-            f"only in {name}: {_some(ids)}"
-            for name, ids in ((first_name, only_first), (second_name, only_second))
-            if ids
-        ]
-        raise UserError(f"{first_name} and {second_name} are about different examples; {'; '.join(found)}", hint=hint)
-    ordered = second.where([places[record.id] for record in first.records])
-    other = [
-        one.id
-        for one, two in zip(first.records, ordered.records, strict=True)
-        if set(one.references) != set(two.references)
-    ]
-    if other:
-        raise UserError(
-            f"{first_name} and {second_name}: {_some(other)} with different references",
-            hint="the same id names different questions; nothing can be compared",
-        )
-    return ordered
-
-
 def summarise(scored: Scored) -> dict[str, Any]:
-    """Return a score as verdict.json holds it: its errors, its interval, and how many are right."""
+    """Return a score as verdict.json holds it: its errors, its interval, and how many are right of how many."""
     sure = estimate(scored.measured, scored.groups, scored.metric.scale)
-    return {**sure.to_json(), "right": len(scored.right_ids)}
+    return {**sure.to_json(), "right": len(scored.right_ids), "counted": scored.counted}
 
 
 def difference_between(first: Scored, second: Scored, seed: int) -> Difference:
@@ -117,10 +91,18 @@ def difference_between(first: Scored, second: Scored, seed: int) -> Difference:
     return paired_difference(first.measured, second.measured, first.groups, seed, scale=first.metric.scale)
 
 
+def correct_together(differences: Sequence[dict[str, Any]]) -> None:
+    """Add to each of these differences, as verdict.json holds them, the p that holds beside all the others."""
+    adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
+    for difference, p_holm in zip(differences, adjusted, strict=True):
+        difference["p_holm"] = p_holm
+
+
 def break_down(by_predictor: Mapping[str, Scored], kind: Kind) -> list[dict[str, Any]]:
     """Return the scores for each kind of answer or question, the most frequent first; empty when none is told.
 
-    All predictors must be in one order (`align`).
+    A kind without an answer that has a score of its own, as one of copies alone, is left out. All predictors must be
+    in one order (`align`).
     """
     reference = next(iter(by_predictor.values()))
     values = [record.answer_type if kind == "answer_type" else record.question_type for record in reference.records]
@@ -130,6 +112,8 @@ def break_down(by_predictor: Mapping[str, Scored], kind: Kind) -> list[dict[str,
     for value, count in sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])):
         places = [place for place, own in enumerate(values) if own == value]
         parts = {predictor: scored.where(places) for predictor, scored in by_predictor.items()}
+        if not all(part.counted for part in parts.values()):
+            continue
         rows.append({
             "value": value or NOT_GIVEN,
             "examples": count,
@@ -139,7 +123,7 @@ def break_down(by_predictor: Mapping[str, Scored], kind: Kind) -> list[dict[str,
     return rows
 
 
-def _some(ids: Sequence[str]) -> str:
+def name_ids(ids: Sequence[str]) -> str:
     """Return how many there are and the first few, as "3 ids (17, 18, 19)"."""
     shown = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
     return f"{len(ids):,} {'id' if len(ids) == 1 else 'ids'} ({shown})"

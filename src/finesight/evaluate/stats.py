@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
 from finesight.evaluate.metrics.metric import RIGHT_OR_WRONG, Measured, Scale, Values, divide
+from finesight.findings import ALPHA
 
 DRAWS = 10_000
 _DRAWS_AT_ONCE = 100
-ALPHA = 0.05
 POWER = 0.8
 """How often a difference as large as the smallest detectable one is found."""
 
@@ -77,10 +77,10 @@ def estimate(measured: Measured, groups: Sequence[Hashable], scale: Scale = RIGH
     and Zeger 1986): with residuals r = value - mean, sqrt(sum over groups of (sum of r in the group)^2) / n. The naive
     one is sqrt(sum of r^2) / n, so the two are equal when every group has one answer. Of any other score they are the
     jackknife's (Efron and Stein 1981), which leaves out one group, or one record, at a time.
-    A share's interval is Wilson's, that of any other score Student's t around it.
+    A share's interval is Wilson's, that of any other score Student's t around it. Records without a score of their own
+    are no part of the sample, nor are groups of such records alone.
     """
-    codes, group_count = _codes(groups)
-    _require_pairs(len(measured.items), len(codes))
+    (measured,), codes, group_count = _sample([measured], groups)
     score = measured.score
     naive = _standard_error(measured, measured.statistics)
     clustered = _standard_error(measured, _by_group(measured, codes, group_count)) if group_count > 1 else None
@@ -137,11 +137,10 @@ def paired_difference(
 
     The interval is the percentile bootstrap over groups: `draws` times, as many groups as there are are drawn with
     replacement, and the two scores of what was drawn are taken (a large group weighs more, as in a mean). A single
-    group says nothing about another: the whole scale. McNemar's test is exact and does not know of groups.
+    group says nothing about another: the whole scale. McNemar's test is exact and does not know of groups. Records
+    without a score of their own in either are left out.
     """
-    codes, group_count = _codes(groups)
-    _require_pairs(len(first.items), len(codes))
-    _require_pairs(len(second.items), len(codes))
+    (first, second), codes, group_count = _sample([first, second], groups)
     changes = second.items - first.items
     gains = changes if scale.higher_is_better else -changes
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
@@ -214,12 +213,20 @@ def _by_group(measured: Measured, codes: NDArray[np.intp], groups: int) -> Value
     return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in measured.statistics.T], axis=1)
 
 
-def _codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Return a number from 0 for each group, and how many groups there are."""
+def _sample(
+    measured: Sequence[Measured], groups: Sequence[Hashable]
+) -> tuple[list[Measured], NDArray[np.intp], int]:  # fmt: skip
+    """Return what is measured without the records that have no score in any, and the groups of the others.
+
+    Groups are a number from 0 for each record, and how many there are. Raises `ValueError` where there is no record,
+    and where not each has a group.
+    """
+    for each in measured:
+        if len(each.items) != len(groups):
+            raise ValueError(f"{len(each.items)} values and {len(groups)} groups: there must be equally many")
+    places = np.flatnonzero(~np.all([np.isnan(each.items) for each in measured], axis=0)).tolist()
+    if not places:
+        raise ValueError(f"0 values of {len(groups)} have a score: there must be at least one")
     numbers: dict[Hashable, int] = {}
-    return np.asarray([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.intp), len(numbers)
-
-
-def _require_pairs(values: int, groups: int) -> None:
-    if values == 0 or values != groups:
-        raise ValueError(f"{values} values and {groups} groups: there must be equally many, and at least one")
+    codes = [numbers.setdefault(groups[place], len(numbers)) for place in places]
+    return [each.where(places) for each in measured], np.asarray(codes, dtype=np.intp), len(numbers)

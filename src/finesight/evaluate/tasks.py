@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from finesight.evaluate.alignment import align
+from finesight.evaluate.answer_key import AnswerKeys
 from finesight.evaluate.baselines import majority_by_question_type_predictions, majority_predictions
 from finesight.evaluate.engine import Engine
+from finesight.evaluate.image_scores import asks_for_clip, pictures_of, with_image_scores
 from finesight.evaluate.measure import Thumbnails, TokenizedTask, answer_task, make_records, measure
 from finesight.evaluate.metrics.metrics import metric_named
-from finesight.evaluate.score import KINDS, Scored, align, break_down, score_records, summarise
+from finesight.evaluate.reuse import origins
+from finesight.evaluate.score import KINDS, Scored, break_down, score_records, summarise
+from finesight.evaluate.taking_over import TakingOver
+from finesight.models.clip_scores import CaptionScorer
 from finesight.models.loaded import Loaded
 from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import StopRequest
@@ -26,18 +34,22 @@ def evaluate_all(
     max_tokens: int | None,
     stop: StopRequest,
     without_context: bool = False,
+    earlier: RunDir | None = None,
 ) -> None:
     """Answer every task as `predictor`, going on where an earlier start stopped.
 
     `max_tokens` may be in the model at once; None for what fits into the free memory. With `without_context`, tasks
     with questions about neither an image nor a text are left out: these would be answered as before, and what the model
-    knows would pass for a guess.
+    knows would pass for a guess. Answers of the `earlier` run are taken over where all that decides them is equal.
     """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens, without_context)
+    taking_over = TakingOver(AnswerKeys(loaded, without_context=without_context), run, predictor, earlier)
     for tokenized in tasks:
         if not without_context or all(example.has_context for example in tokenized.task.examples):
+            taking_over.begin(tokenized, thumbnails=thumbnails, stop=stop)
             measure(engine, tokenized, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
+    torch.cuda.empty_cache()  # what large batches have held is free again for what comes next, as training
 
 
 def guess_all(
@@ -56,8 +68,13 @@ def guess_all(
             run.append_records(predictor, task.name, records)
 
 
-def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) -> dict[str, float]:
-    """Return the scores of the tasks drawn from the validation set: what may be watched while training."""
+def probe(
+    loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int, scorer: CaptionScorer | None = None
+) -> dict[str, float]:
+    """Return the scores of the tasks drawn from the validation set: what may be watched while training.
+
+    `scorer` is that of `open_scorer`, there where a task asks for it.
+    """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens)
     scores = {}
@@ -70,6 +87,8 @@ def probe(loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int) ->
                 for predictions in answer_task(engine, task, tokenized.questions)
                 for record in make_records(predictions, examples, {})
             ]
+            if scorer is not None and asks_for_clip(task):
+                records = with_image_scores(scorer, records, pictures_of(task))
             scored = score_records(records, metric_named(task.metric), task.name)
             scores[task.name] = float(summarise(scored)["score"])
     return scores
@@ -108,6 +127,7 @@ def _score_task(run: RunDir, task: TaskExamples, shown_first: Sequence[str]) -> 
         "scores": {predictor: summarise(own) for predictor, own in scored.items()},
         "also": [_score_beside(run, task, metric, shown_first) for metric in task.also],
         "by": {kind: break_down(scored, kind) for kind in KINDS},
+        "taken_over": origins(run, task.name),
     }
 
 

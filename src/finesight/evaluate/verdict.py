@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from finesight.errors import UserError
+from finesight.evaluate.alignment import align
 from finesight.evaluate.baselines import majority_from
-from finesight.evaluate.headline import FEW_GROUPS, REHEARSED, headline
+from finesight.evaluate.headline import REHEARSED, headline, warn_of_few_groups
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.outcomes import count_became_right, count_outcomes
-from finesight.evaluate.score import KINDS, Scored, align, break_down, difference_between, score_records, summarise
-from finesight.evaluate.stats import adjust_holm
-from finesight.recipe.evaluate import SetTask
+from finesight.evaluate.reuse import origins
+from finesight.evaluate.score import (
+    KINDS,
+    Scored,
+    break_down,
+    correct_together,
+    difference_between,
+    score_records,
+    summarise,
+)
+from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.named_tasks import changed_fields
 from finesight.rundir import RunDir
-from finesight.schema import Role, TaskExamples
+from finesight.schema import TaskExamples
 
 BASELINES = ("blind", "majority", "majority_by_question_type")
 """What knows less than the tuned model: itself given the question alone, and guessing."""
@@ -28,17 +37,6 @@ _CHOSE = (
 )
 
 
-@dataclass(frozen=True)
-class JudgedTask:
-    """What a verdict needs to know of a task beside its records."""
-
-    name: str
-    role: Role
-    metric: str
-    drawn_from: str
-    also: tuple[str, ...] = ()
-
-
 def judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
     """Return the content of verdict.json, from the stored records of the tasks; docs/run-folder.md explains it.
 
@@ -48,8 +46,7 @@ def judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Seque
         expected = {example.id for example in task.examples}
         for predictor in PREDICTORS:
             _require_complete(run, predictor, task.name, expected)
-    judged = [JudgedTask(task.name, task.role, task.metric, task.drawn_from, task.also) for task in tasks]
-    return _judge(run, judged, seed, warnings)
+    return _judge(run, tasks, seed, warnings)
 
 
 def rejudge(run: RunDir) -> dict[str, Any]:
@@ -60,15 +57,17 @@ def rejudge(run: RunDir) -> dict[str, Any]:
     """
     warnings = run.load("verdict").get("headline", {}).get("warnings", [])
     tasks = [
-        JudgedTask(
-            task.name, task.role, task.metric, task.from_ if isinstance(task, SetTask) else "its own source", task.also
-        )
-        for task in run.recipe.evaluate
-        if run.records_file("after", task.name).exists()
-    ]
+        _without_examples(task) for task in run.recipe.evaluate if run.records_file("after", task.name).exists()
+    ]  # fmt: skip
     if not tasks:
         raise UserError(f"{run.path}: the tuned model has answered no task yet", hint=f"go on with --resume {run.path}")
     return _judge(run, tasks, run.recipe.seed, warnings)
+
+
+def _without_examples(task: Task) -> TaskExamples:
+    """Return a task of the recipe for what is said of it: what is right about its examples, the records hold."""
+    drawn_from = task.from_ if isinstance(task, SetTask) else "its own source"
+    return TaskExamples(task.name, task.role, task.metric, task.max_new_tokens, (), drawn_from, task.also)
 
 
 def _require_complete(run: RunDir, predictor: str, task: str, expected: set[str]) -> None:
@@ -84,25 +83,22 @@ def _require_complete(run: RunDir, predictor: str, task: str, expected: set[str]
         )
 
 
-def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
+def _judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Sequence[str]) -> dict[str, Any]:
     benchmarks = _benchmarks(run)
     judged = [
         {
             **_judge_task(task, _read(run, task), seed),
             "also": _judge_beside(run, task, seed),
             "benchmark": benchmarks.get(task.name),
+            "taken_over": origins(run, task.name),
         }
         for task in tasks
     ]
-    own_warnings = [
-        f"{entry['name']}: {entry['groups']} {'group' if entry['groups'] == 1 else 'groups'} only; "
-        "intervals from so few are less sure than they look"
-        for entry in judged
-        if entry["groups"] < FEW_GROUPS
-    ]
+    own_warnings = warn_of_few_groups(judged)
     _correct_for_several(judged)
     reported = {task.name for task in run.recipe.reported_tasks()}
     used_in_training = {task.name: task.drawn_from for task in tasks if task.drawn_from in ("validation", "train")}
+    own_warnings += [warning for task in tasks for warning in _metric_warnings(run, task)]
     own_warnings += [_CHOSE.format(name=name) for name in used_in_training if name in reported]
     own_warnings += [
         f"{name}: not measured as the benchmark {benchmark['task']} says; the recipe changes "
@@ -119,6 +115,17 @@ def _judge(run: RunDir, tasks: Sequence[JudgedTask], seed: int, warnings: Sequen
     return {"headline": {"verdict": verdict, "sentences": sentences, "warnings": all_warnings}, "tasks": judged}
 
 
+def _metric_warnings(run: RunDir, task: TaskExamples) -> list[str]:
+    """Return what a reader must know of how the answers before and after were measured, by each metric of a task."""
+    answered = {predictor: run.records(predictor, task.name) for predictor in NEEDED}
+    return [
+        f"{task.name}, {predictor}: {warning}"
+        for predictor, records in answered.items()
+        for metric in map(metric_named, (task.metric, *task.also))
+        for warning in metric.warnings(records)
+    ]
+
+
 def _benchmarks(run: RunDir) -> dict[str, dict[str, Any]]:
     """Return of each task that is a benchmark of finesight's which one, its version, and what the recipe changes."""
     entries = run.recipe.model_dump(mode="json", by_alias=True)["evaluate"]
@@ -132,15 +139,16 @@ def _benchmarks(run: RunDir) -> dict[str, dict[str, Any]]:
 
 
 def _correct_for_several(judged: Sequence[dict[str, Any]]) -> None:
-    """Add to the difference of each task the p that holds for all tasks of its role together."""
+    """Add to the differences of each task the p that holds for all tasks of its role together.
+
+    The changes are one family, and what is over the baselines another: two questions, each answered for all tasks.
+    """
     for role in {task["role"] for task in judged}:
-        differences = [task["difference"] for task in judged if task["role"] == role]
-        adjusted = adjust_holm([difference["p_bootstrap"] for difference in differences])
-        for difference, p_holm in zip(differences, adjusted, strict=True):
-            difference["p_holm"] = p_holm
+        for which in ("difference", "over_baseline"):
+            correct_together([task[which] for task in judged if task["role"] == role and task[which] is not None])
 
 
-def _judge_beside(run: RunDir, task: JudgedTask, seed: int) -> list[dict[str, Any]]:
+def _judge_beside(run: RunDir, task: TaskExamples, seed: int) -> list[dict[str, Any]]:
     """Return the scores and the change by each metric that is shown beside the task's own."""
     beside = []
     for name in task.also:
@@ -156,7 +164,7 @@ def _judge_beside(run: RunDir, task: JudgedTask, seed: int) -> list[dict[str, An
     return beside
 
 
-def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:
+def _read(run: RunDir, task: TaskExamples) -> dict[str, Scored]:
     """Return the scored records of each predictor that has answered, all in the order of `after`."""
     metric = metric_named(task.metric)
     scored: dict[str, Scored] = {}
@@ -170,7 +178,7 @@ def _read(run: RunDir, task: JudgedTask) -> dict[str, Scored]:
     }
 
 
-def _judge_task(task: JudgedTask, scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
+def _judge_task(task: TaskExamples, scored: Mapping[str, Scored], seed: int) -> dict[str, Any]:
     after = scored["after"]
     scores = {predictor: summarise(own) for predictor, own in scored.items()}
     baselines = [predictor for predictor in BASELINES if predictor in scored]

@@ -6,35 +6,19 @@ of openai/clip-vit-base-patch32.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from finesight.errors import DataError
-
-Values = NDArray[np.float64]
-Item = TypeVar("Item")
+from finesight.models.clip import BATCH_SIZE, Clip, Values, are_cut, embed_images, embed_texts
+from finesight.schema import ImageSource
 
 PREFIX = "A photo depicts "
 """What stands before a caption and a reference in CLIPScore; not in the logit."""
 WEIGHT = 2.5
-BATCH_SIZE = 64
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A CLIP of transformers, with what prepares its images and texts."""
-
-    model: Any
-    """A `CLIPModel`."""
-    image_processor: Any
-    tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -48,39 +32,62 @@ class ClipScores:
     clip_logit: Values
     """`logits_per_image`: the cosine between the image and the bare caption, times the model's own scale (100 for the
     published weights)."""
+    is_cut: NDArray[np.bool_]
+    """Whether a caption, with what stands before it, is longer than CLIP reads: bool[captions]."""
 
 
-def score_captions(
-    clip: Clip,
-    images: Iterable[Image.Image],
-    captions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    batch_size: int = BATCH_SIZE,
-) -> ClipScores:
-    """Return the three scores of each caption for its image and references. Texts are cut at CLIP's length, 77 tokens.
+@dataclass(frozen=True)
+class CaptionScorer:
+    """Scores captions. Images and texts are embedded once, however many captions they are scored with."""
 
-    `images` may be opened one by one: no more than `batch_size` of them are held. Raises `DataError` when there are
-    not equally many images, captions and references.
-    """
-    pictures = embed_images(clip, images, batch_size)
-    if not len(pictures) == len(captions) == len(references):
-        raise DataError(
-            f"{len(pictures)} images for {len(captions)} captions with {len(references)} sets of references"
+    clip: Clip
+    batch_size: int = BATCH_SIZE
+    _images: dict[str, Values] = field(default_factory=dict, init=False, repr=False)
+    """By content hash."""
+    _texts: dict[str, Values] = field(default_factory=dict, init=False, repr=False)
+
+    def score(
+        self, images: Sequence[ImageSource], captions: Sequence[str], references: Sequence[Sequence[str]]
+    ) -> ClipScores:
+        """Return the three scores of each caption for its image and references. Texts are cut at CLIP's length.
+
+        No more than `batch_size` images are open at once. Raises `DataError` when there are not equally many images,
+        captions and references, and `OSError` for an image that cannot be opened.
+        """
+        if not len(images) == len(captions) == len(references):
+            raise DataError(
+                f"{len(images)} images for {len(captions)} captions with {len(references)} sets of references"
+            )
+        if not captions:
+            return ClipScores(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.bool_))
+        pictures, depicted = self._of_images(images), self._of_texts([PREFIX + caption for caption in captions])
+        self._embed_new(PREFIX + text for several in references for text in several)
+        best = [
+            (self._of_texts([PREFIX + text for text in own]) @ caption).max() if own else np.nan
+            for own, caption in zip(references, depicted, strict=True)
+        ]
+        score = clip_score(_cosines(pictures, depicted))
+        logit_scale = float(self.clip.model.logit_scale.detach().float().exp())
+        return ClipScores(
+            clip_score=score,
+            ref_clip_score=ref_clip_score(score, np.array(best)),
+            clip_logit=logit_scale * _cosines(pictures, self._of_texts(captions)),
+            is_cut=are_cut(self.clip, [PREFIX + caption for caption in captions]),
         )
-    if not captions:
-        return ClipScores(np.zeros(0), np.zeros(0), np.zeros(0))
-    depicted = embed_texts(clip, [PREFIX + caption for caption in captions], batch_size)
-    said_of = embed_texts(clip, [PREFIX + text for several in references for text in several], batch_size)
-    ends = np.cumsum([len(several) for several in references])[:-1]
-    own_references = np.split(said_of, ends)
-    best = [(own @ caption).max(initial=-np.inf) for own, caption in zip(own_references, depicted, strict=True)]
-    score = clip_score(_cosines(pictures, depicted))
-    logit_scale = float(clip.model.logit_scale.detach().float().exp())
-    return ClipScores(
-        clip_score=score,
-        ref_clip_score=ref_clip_score(score, np.where(np.isinf(best), np.nan, best)),
-        clip_logit=logit_scale * _cosines(pictures, embed_texts(clip, captions, batch_size)),
-    )
+
+    def _of_images(self, images: Sequence[ImageSource]) -> Values:
+        new = {image.content_hash(): image for image in images if image.content_hash() not in self._images}
+        embedded = embed_images(self.clip, (image.open() for image in new.values()), self.batch_size)
+        self._images.update(zip(new, embedded, strict=True))
+        return np.stack([self._images[image.content_hash()] for image in images])
+
+    def _of_texts(self, texts: Sequence[str]) -> Values:
+        self._embed_new(texts)
+        return np.stack([self._texts[text] for text in texts])
+
+    def _embed_new(self, texts: Iterable[str]) -> None:
+        new = list(dict.fromkeys(text for text in texts if text not in self._texts))
+        self._texts.update(zip(new, embed_texts(self.clip, new, self.batch_size), strict=True))
 
 
 def clip_score(cosines: Values) -> Values:
@@ -98,47 +105,5 @@ def ref_clip_score(scores: Values, best_reference_cosines: Values) -> Values:
     return np.asarray(2 * scores * likeness / np.where(total == 0.0, 1.0, total))
 
 
-def embed_images(clip: Clip, images: Iterable[Image.Image], batch_size: int = BATCH_SIZE) -> Values:
-    """Return CLIP's embeddings of images, of length 1: float[images, width]."""
-    rows = []
-    for batch in _batches(images, batch_size):
-        pixels = clip.image_processor(images=list(batch), return_tensors="pt")["pixel_values"]
-        with torch.inference_mode():
-            embedded = clip.model.get_image_features(pixel_values=pixels.to(clip.model.device, clip.model.dtype))
-        rows.append(_unit(embedded.pooler_output))
-    return _joined(clip, rows)
-
-
-def embed_texts(clip: Clip, texts: Sequence[str], batch_size: int = BATCH_SIZE) -> Values:
-    """Return CLIP's embeddings of texts, of length 1, cut at its length in tokens: float[texts, width]."""
-    length = clip.model.config.text_config.max_position_embeddings
-    rows = []
-    for batch in _batches(texts, batch_size):
-        tokens = clip.tokenizer(list(batch), padding=True, truncation=True, max_length=length, return_tensors="pt")
-        with torch.inference_mode():
-            embedded = clip.model.get_text_features(
-                input_ids=tokens["input_ids"].to(clip.model.device),
-                attention_mask=tokens["attention_mask"].to(clip.model.device),
-            )
-        rows.append(_unit(embedded.pooler_output))
-    return _joined(clip, rows)
-
-
-def _unit(features: torch.Tensor) -> Values:
-    exact = features.double()
-    unit: Values = (exact / exact.norm(dim=-1, keepdim=True)).cpu().numpy()
-    return unit
-
-
-def _joined(clip: Clip, rows: Sequence[Values]) -> Values:
-    return np.concatenate(rows) if rows else np.zeros((0, clip.model.config.projection_dim))
-
-
 def _cosines(first: Values, second: Values) -> Values:
     return np.asarray((first * second).sum(axis=-1))
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    remaining = iter(items)
-    while batch := tuple(islice(remaining, size)):
-        yield batch

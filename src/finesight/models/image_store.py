@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from finesight.cache import cache_folder
 from finesight.errors import UserError, WriteError
+from finesight.models.fingerprint import tensor_bytes
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.models.moondream.config import MoondreamConfig
@@ -141,5 +142,5 @@ def _fingerprint(loaded: Loaded, formatter: ImageFormatter, kind: KeptKind) -> s
         decisive.update(repr(chosen).encode())
         for parameter in loaded.parts.parameters_of(loaded.model, "vision"):
             decisive.update(parameter.name.encode())
-            decisive.update(parameter.parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            decisive.update(tensor_bytes(parameter.parameter))
     return decisive.hexdigest()

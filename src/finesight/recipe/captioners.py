@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from finesight.recipe.base import Spec
-from finesight.recipe.evaluate import ScenesTask, SetTask, SvgCaptionsTask, Task
+from finesight.recipe.evaluate import ClipCheckpoint, ScenesTask, SetTask, SvgCaptionsTask, Task
 
 TAKEN_NAMES = ("model", "before", "after", "blind", "majority", "majority_by_question_type")
 """What a run folder calls its own predictors."""
@@ -63,7 +63,20 @@ class CommandCaptioner(ContenderFields):
     """Environment variables that are set for it, beside those that are there."""
 
 
-Captioner = Annotated[HuggingFaceCaptioner | CommandCaptioner, Field(discriminator="kind")]
+class GivenAnswers(ContenderFields):
+    """Answers that are there already: those of a run, of an evaluation, or of a predictions file."""
+
+    kind: Literal["answers"]
+    """Answers that were given before, taken by their ids. Nobody is asked."""
+    answers: str
+    """As `finesight compare` takes them: a run folder, `RUN@before`, `EVALUATION@blip`, or a predictions file (.jsonl);
+    relative to the data root. Of a folder, its answers to the task of the same name."""
+    missing: Literal["refuse", "empty"] = "refuse"
+    """Where an example has no answer: `refuse` ends the evaluation before anybody is asked, `empty` counts it as an
+    empty answer. Both say how many there are."""
+
+
+Captioner = Annotated[HuggingFaceCaptioner | CommandCaptioner | GivenAnswers, Field(discriminator="kind")]
 
 
 class MeasuredRun(ContenderFields):
@@ -88,6 +101,8 @@ class CaptionersRecipe(Spec):
     """Tuned models that are asked about the same pictures."""
     evaluate: tuple[Task, ...] = Field(min_length=1)
     """What is described. Each task has a source of its own, with pictures."""
+    clip: ClipCheckpoint = ClipCheckpoint()
+    """Whose scores tasks with `metric: clip_score` and its like have."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> CaptionersRecipe:

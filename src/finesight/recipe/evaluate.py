@@ -23,8 +23,17 @@ from finesight.schema import AnswerBy, MeasuredRole
 MetricName = Literal[
     "exact_match", "gqa_ru", "lemma_match", "token_f1", "vqa_accuracy", "vqa_accuracy_official", "choice_accuracy",
     "choice_accuracy_circular", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "meteor", "sacrebleu",
-    "chrf", "perplexity",
+    "chrf", "clip_score", "ref_clip_score", "clip_logit", "perplexity",
 ]  # fmt: skip
+
+
+class ClipCheckpoint(Spec):
+    """The CLIP of `clip_score`, `ref_clip_score` and `clip_logit`; read only where a task names one of them."""
+
+    name_or_path: str = "openai/clip-vit-base-patch32"
+    """A folder (relative to the data root) or a hub name. Published figures are of the default."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
 
 
 class TaskFields(Spec):

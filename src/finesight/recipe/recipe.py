@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from finesight.recipe.base import Spec
 from finesight.recipe.data import Data
-from finesight.recipe.evaluate import SetTask, Task
+from finesight.recipe.evaluate import ClipCheckpoint, SetTask, Task
 from finesight.recipe.model import Model, TextModel
 from finesight.recipe.sources import Scenes, SvgCaptions
 from finesight.recipe.train import LearningRates, Train
@@ -66,6 +66,8 @@ class Recipe(Spec):
     """Several stages, each with its own tune and train."""
     evaluate: tuple[Task, ...] = Field(min_length=1)
     """What is measured before and after."""
+    clip: ClipCheckpoint = ClipCheckpoint()
+    """Whose scores tasks with `metric: clip_score` and its like have."""
 
     @model_validator(mode="after")
     def _stages_or_one(self) -> Recipe:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from finesight.report.cards import Card, make_answer, make_card, shuffle_key, take_turns
 from finesight.report.files import Content, RunFiles
-from finesight.report.tasks import shorten
 from finesight.report.thumbnails import data_uri
 from finesight.schema import Record
 
-LONGEST_TEXT = 400
-"""Characters of a question or an answer that a card shows."""
+WHO = {"before": "Before", "after": "After", "blind": "Question alone"}
+"""Whose answers a card shows."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +32,6 @@ KINDS = (
     Kind("Still wrong", "wrong before and after", lambda before, after: not before and not after, 6),
     Kind("Still right", "right before and after", lambda before, after: before and after, 3),
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one predictor said. `is_right` is None where it was not scored."""
-
-    who: str
-    text: str
-    is_right: bool | None
-    is_cut: bool
-
-
-@dataclass(frozen=True)
-class Card:
-    """One question with its answers."""
-
-    id: str
-    question: str
-    references: str
-    kind_of_question: str
-    answers: tuple[Answer, ...]
-    image_name: str
-    image: str
-    """The picture as a data URI, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,36 +68,15 @@ def gallery(files: RunFiles, task: Content) -> tuple[Group, ...]:
 
 def spread(records: Iterable[Record], most: int) -> list[Record]:
     """Return at most `most` records, from as many groups as there are, in an order that follows from their ids."""
-    by_group: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: _order(record.id)):
-        by_group.setdefault(record.group or record.id, []).append(record)
-    return list(_take_turns(list(by_group.values())))[:most]
-
-
-def _take_turns(queues: Sequence[list[Record]]) -> Iterator[Record]:
-    for turn in range(max(map(len, queues), default=0)):
-        yield from (queue[turn] for queue in queues if turn < len(queue))
-
-
-def _order(identity: str) -> bytes:
-    return hashlib.sha256(identity.encode()).digest()
+    return take_turns(sorted(records, key=shuffle_key), lambda record: record)[:most]
 
 
 def _card(
     folder: Path, record: Record, answers: Mapping[str, Mapping[str, Record]], right: Mapping[str, frozenset[str]]
 ) -> Card:
     said = []
-    for predictor, who in (("before", "Before"), ("after", "After"), ("blind", "Question alone")):
+    for predictor, who in WHO.items():
         if answer := answers.get(predictor, {}).get(record.id):
-            is_right = record.id in right[predictor] if predictor in right else None
-            text = shorten(answer.prediction.strip(), LONGEST_TEXT)
-            said.append(Answer(who, text, is_right, answer.finish_reason == "length"))
-    return Card(
-        id=record.id,
-        question=shorten(record.question, LONGEST_TEXT),
-        references=shorten(" · ".join(dict.fromkeys(record.references)), LONGEST_TEXT),
-        kind_of_question=", ".join(filter(None, (record.answer_type, record.question_type))),
-        answers=tuple(said),
-        image_name=record.image,
-        image=data_uri(folder, record.thumbnail),
-    )
+            mark = ("right" if record.id in right[predictor] else "wrong") if predictor in right else ""
+            said.append(make_answer(who, answer, mark, is_cut=answer.finish_reason == "length"))
+    return make_card(record, said, data_uri(folder, record.thumbnail))

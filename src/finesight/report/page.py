@@ -23,7 +23,7 @@ from finesight.report.tables import (
     parameter_stages,
 )
 from finesight.report.tasks import TaskView, view_task
-from finesight.report.templating import page_templates, style_sheet
+from finesight.report.templating import render
 from finesight.rundir import RunDir, write_text
 
 REPORT_FILE = "report.html"
@@ -69,7 +69,7 @@ def write_report(run: RunDir) -> Path:
     `UserError` when a file of the folder is damaged.
     """
     path = run.path / REPORT_FILE
-    write_text(path, render(gather(read_files(run))))
+    write_text(path, render_report(gather(read_files(run))))
     return path
 
 
@@ -98,9 +98,9 @@ def gather(files: RunFiles) -> Page:
     )
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML. Everything that comes from data is escaped."""
-    return page_templates().get_template("report.html.j2").render(page=page, style=style_sheet())
+def render_report(page: Page) -> str:
+    """Return the page as HTML."""
+    return render("report.html.j2", page=page)
 
 
 def _colour_yaml(line: str) -> Markup:

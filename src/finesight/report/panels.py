@@ -12,7 +12,7 @@ from finesight.numerals import Figures, count, figures_of, loss, plural
 from finesight.recipe.recipe import Stage
 from finesight.report.figures import Bar, BarRow, Curve, draw_bars, draw_curves
 from finesight.report.files import Content, RunFiles
-from finesight.report.tasks import PREDICTORS, shorten
+from finesight.report.words import PREDICTORS, shorten
 
 MOST_ROWS = 8
 """Kinds of question that a drawing shows; the table beside it has them all."""

@@ -10,7 +10,7 @@ from typing import Any
 from finesight import numerals
 from finesight.report.files import Content, RunFiles
 from finesight.report.leaks import LeakRow, leak_row
-from finesight.report.tasks import shorten
+from finesight.report.words import shorten
 
 
 @dataclass(frozen=True)

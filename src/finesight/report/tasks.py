@@ -2,103 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from finesight import numerals
+from finesight.findings import NOT_FOUND, find
 from finesight.report.files import Content, RunFiles
+from finesight.report.task_rows import (
+    AnswerRow,
+    BesideRow,
+    BreakdownTable,
+    DifferenceRow,
+    OutcomeRow,
+    ScoreRow,
+    answer_rows,
+    beside_row,
+    breakdown,
+    difference_rows,
+    outcome_rows,
+    score_row,
+    value_or_missing,
+)
+from finesight.report.words import PREDICTORS, ROLES, lower_first
 from finesight.schema import Record
-
-ALPHA = 0.05
-"""As in the verdict: a change has to hold beside those of the other tasks to be told as one."""
-PREDICTORS: Mapping[str, str] = {
-    "before": "Before tuning",
-    "after": "After tuning",
-    "blind": "After, question alone",
-    "majority": "Majority answer",
-    "majority_by_question_type": "Majority by question type",
-}
-"""Every predictor in the order in which it is shown."""
-
-ROLES: Mapping[str, str] = {
-    "held_out": "what the verdict is on",
-    "forgetting": "kept or lost",
-    "memorization": "examples that were learned",
-}
-OUTCOMES: Mapping[str, str] = {
-    "right": "Right",
-    "partly": "Partly right",
-    "other_format": "Right answer among other words",
-    "other_language": "In another script",
-    "unparsed": "No option to be read from it",
-    "empty": "No answer at all",
-    "cut": "Cut at the token limit",
-    "wrong": "Wrong",
-}
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One predictor's score."""
-
-    predictor: str
-    name: str
-    right: str
-    score: str
-    interval: str
-
-
-@dataclass(frozen=True)
-class DifferenceRow:
-    """A paired difference between two predictors."""
-
-    name: str
-    estimate: str
-    interval: str
-    p_mcnemar: str
-    better: str
-    worse: str
-    unchanged: str
-
-
-@dataclass(frozen=True)
-class OutcomeRow:
-    """How many answers were of one kind, before and after."""
-
-    name: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class AnswerRow:
-    """One frequent answer: how often it was right to say it, and how often it was said."""
-
-    answer: str
-    references: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class BreakdownTable:
-    """Scores by one kind of question or answer."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class BesideRow:
-    """A metric that is shown beside the task's own."""
-
-    metric: str
-    before: str
-    after: str
-    change: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +47,8 @@ class TaskView:
     breakdowns: tuple[BreakdownTable, ...]
     beside: tuple[BesideRow, ...]
     benchmark: str
+    taken_over: str
+    """Which answers were not given in this run, and whose they are."""
 
 
 def view_task(files: RunFiles, task: Content) -> TaskView:
@@ -137,22 +65,17 @@ def view_task(files: RunFiles, task: Content) -> TaskView:
         metric=task["metric"],
         metric_rule=task["metric_rule"],
         majority_from=task.get("majority_from", ""),
-        scores=tuple(_score_row(task, predictor) for predictor in PREDICTORS if scores.get(predictor)),
-        differences=tuple(_difference_rows(task)),
-        outcomes=tuple(_outcome_rows(task)),
-        answers=tuple(_answer_rows(records)),
+        scores=tuple(score_row(task, predictor) for predictor in PREDICTORS if scores.get(predictor)),
+        differences=tuple(difference_rows(task)),
+        outcomes=tuple(outcome_rows(task)),
+        answers=tuple(answer_rows(records)),
         breakdowns=tuple(
-            _breakdown(name, rows, numerals.figures_of(task)) for name, rows in task.get("by", {}).items() if rows
+            breakdown(name, rows, numerals.figures_of(task)) for name, rows in task.get("by", {}).items() if rows
         ),
-        beside=tuple(map(_beside_row, task.get("also", ()))),
+        beside=tuple(map(beside_row, task.get("also", ()))),
         benchmark=_benchmark(task),
+        taken_over=taken_over(task),
     )
-
-
-def _beside_row(entry: Content) -> BesideRow:
-    figures = numerals.figures_of(entry)
-    before, after = (value_or_missing(entry, predictor) for predictor in ("before", "after"))
-    return BesideRow(entry["metric"], before, after, figures.difference(entry["difference"]))
 
 
 def _benchmark(task: Content) -> str:
@@ -165,27 +88,34 @@ def _benchmark(task: Content) -> str:
     return f"The benchmark {benchmark['task']}, version {benchmark['version']}, {kept}."
 
 
+def taken_over(task: Content) -> str:
+    """Return which answers to a task were taken over from another run, in a sentence; nothing where none were."""
+    origins = task.get("taken_over", {})
+    return " ".join(
+        f"Answers of {predictor} were taken over from {origin['run']} ({origin['predictor']})."
+        for predictor, origin in origins.items()
+    )
+
+
 def statement(task: Content) -> str:
     """Return in words what the paired difference between before and after shows."""
     difference = task.get("difference")
     if not difference:
         return "There is no paired difference: the task was not measured both before and after."
     if task["role"] == "forgetting":
-        return _kept_or_lost(task)
+        return kept_or_lost(difference, numerals.figures_of(task))
     figures = numerals.figures_of(task)
-    told = figures.difference(difference)
-    low, high = figures.gain(difference)
-    p_holm = difference.get("p_holm", 0.0)
-    if p_holm > ALPHA:
-        why = "The interval contains zero" if low <= 0 <= high else f"Beside the other tasks p is {p_holm:.3f} (Holm)"
-        told = f"No difference found: {told}. {why}."
-    elif low > 0:
-        told = f"Better: {told}."
-    elif high < 0:
-        told = f"Worse: {told}."
-    else:
-        told = f"No difference found: {told}. The interval contains zero."
+    found = find(difference, figures)
+    why = f" {_why_not(difference, figures)}" if found == NOT_FOUND else ""
+    told = f"{found.capitalize()}: {figures.difference(difference)}.{why}"
     return f"{told} {_beside_best_baseline(task)}".rstrip()
+
+
+def _why_not(difference: Content, figures: numerals.Figures) -> str:
+    low, high = figures.gain(difference)
+    if low <= 0 <= high:
+        return "The interval contains zero."
+    return f"Beside the other tasks p is {difference['p_holm']:.3f} (Holm)."
 
 
 def size(task: Content, records: Sequence[Record]) -> str:
@@ -198,23 +128,19 @@ def size(task: Content, records: Sequence[Record]) -> str:
     return f"{questions} in {numerals.plural(task['groups'], 'group')}"
 
 
-def value_or_missing(task: Content, predictor: str) -> str:
-    """Return a predictor's score, or a dash where it was not measured."""
-    score = task["scores"].get(predictor)
-    return numerals.figures_of(task).value(score["score"]) if score else numerals.NOT_MEASURED
-
-
 def _beside_best_baseline(task: Content) -> str:
     over, figures = task.get("over_baseline"), numerals.figures_of(task)
-    if not over or figures.gain(over)[0] > 0:
+    if not over or find(over, figures) == "better":
         return ""
-    baseline = _lower_first(PREDICTORS[over["from"]])
-    compared = "Worse than" if figures.gain(over)[1] < 0 else "No better than"
+    baseline = lower_first(PREDICTORS[over["from"]])
+    compared = "Worse than" if find(over, figures) == "worse" else "No better than"
     return f"{compared} its best baseline ({baseline}): {figures.difference(over)}."
 
 
-def _kept_or_lost(task: Content) -> str:
-    difference, figures = task["difference"], numerals.figures_of(task)
+def kept_or_lost(difference: Content, figures: numerals.Figures) -> str:
+    """Return in words what a difference from before tuning to after it shows of an ability that should be kept."""
+    if not difference["better"] and not difference["worse"]:
+        return "Kept: every example scores as before."
     low, high = figures.gain(difference)
     told = figures.difference(difference)
     if high < 0:
@@ -222,95 +148,3 @@ def _kept_or_lost(task: Content) -> str:
     if low > 0:
         return f"Kept, and gained: {told}."
     return f"No loss found: {told}. A loss of up to {figures.size(low)} cannot be ruled out."
-
-
-def _score_row(task: Content, predictor: str) -> ScoreRow:
-    score = task["scores"][predictor]
-    return ScoreRow(
-        predictor=predictor,
-        name=PREDICTORS[predictor],
-        right=f"{numerals.count(score['right'])} of {numerals.count(task['examples'])}",
-        score=numerals.figures_of(task).value(score["score"]),
-        interval=numerals.figures_of(task).interval(score["low"], score["high"]),
-    )
-
-
-def _difference_rows(task: Content) -> Iterator[DifferenceRow]:
-    figures = numerals.figures_of(task)
-    for difference in (task.get("difference"), task.get("over_baseline")):
-        if difference:
-            yield DifferenceRow(
-                name=f"{PREDICTORS[difference['to']]} − {_lower_first(PREDICTORS[difference['from']])}",
-                estimate=figures.change(difference["estimate"]),
-                interval=figures.interval(difference["low"], difference["high"]),
-                p_mcnemar=numerals.probability(difference["p_mcnemar"]),
-                better=numerals.count(difference["better"]),
-                worse=numerals.count(difference["worse"]),
-                unchanged=numerals.count(difference["unchanged"]),
-            )
-
-
-def _outcome_rows(task: Content) -> Iterator[OutcomeRow]:
-    outcomes = task.get("outcomes", {})
-    told = {outcome for counts in outcomes.values() for outcome, number in counts.items() if number}
-    for outcome, name in OUTCOMES.items():
-        if outcome not in ("right", "wrong") and outcome not in told:
-            continue
-        yield OutcomeRow(
-            name=name,
-            before=_share_of(outcomes.get("before", {}).get(outcome), task["examples"]),
-            after=_share_of(outcomes.get("after", {}).get(outcome), task["examples"]),
-        )
-
-
-def _answer_rows(records: Mapping[str, Sequence[Record]], most: int = 4) -> Iterator[AnswerRow]:
-    """Yield the answers said or wanted most often: a model that always says the same shows here."""
-    before, after = records.get("before", ()), records.get("after", ())
-    wanted = Counter(record.references[0].strip() for record in before or after)
-    said_before = Counter(record.prediction.strip() for record in before)
-    said_after = Counter(record.prediction.strip() for record in after)
-    frequent = dict.fromkeys(
-        answer for counter in (wanted, said_after, said_before) for answer, _ in counter.most_common(most)
-    )
-    for answer in sorted(frequent, key=lambda answer: -max(wanted[answer], said_after[answer], said_before[answer])):
-        yield AnswerRow(
-            answer=shorten(answer, 60) or "(nothing)",
-            references=_share_of(wanted[answer], len(before or after)),
-            before=_share_of(said_before[answer] if before else None, len(before)),
-            after=_share_of(said_after[answer] if after else None, len(after)),
-        )
-
-
-def _breakdown(name: str, rows: Sequence[Content], figures: numerals.Figures) -> BreakdownTable:
-    shown = [predictor for predictor in PREDICTORS if any(row["scores"].get(predictor) for row in rows)]
-    return BreakdownTable(
-        name=name.replace("_", " "),
-        columns=("Questions", *(PREDICTORS[predictor] for predictor in shown)),
-        rows=tuple(
-            (
-                str(row["value"]),
-                numerals.count(row["examples"]),
-                *(_cell(row["scores"], each, figures) for each in shown),
-            )
-            for row in sorted(rows, key=lambda row: -row["examples"])
-        ),
-    )
-
-
-def _cell(scores: Mapping[str, Any], predictor: str, figures: numerals.Figures) -> str:
-    return figures.score(scores[predictor]) if scores.get(predictor) else numerals.NOT_MEASURED
-
-
-def shorten(text: str, most: int) -> str:
-    """Return `text`, cut at `most` characters with a mark where it is longer."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def _share_of(part: int | None, whole: int) -> str:
-    if part is None or not whole:
-        return numerals.NOT_MEASURED
-    return f"{numerals.count(part)} ({numerals.percent(part / whole)})"
-
-
-def _lower_first(words: str) -> str:
-    return words[0].lower() + words[1:]

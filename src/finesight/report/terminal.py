@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from finesight import numerals
+from finesight.findings import NOT_FOUND
+from finesight.report.changes import write_change
+from finesight.report.comparison.roles import told_by_tuning
 from finesight.report.files import Content
 from finesight.report.tables import learning_summary
-from finesight.report.tasks import OUTCOMES, PREDICTORS, statement, value_or_missing
+from finesight.report.task_rows import value_or_missing
+from finesight.report.tasks import statement, taken_over
+from finesight.report.words import OUTCOMES, PREDICTORS, ROLES, lower_first, shorten
 from finesight.rundir import MEASURED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+LONGEST_KIND = 40
+"""Characters of a kind of question that a table shows."""
 BASELINES = ("blind", "majority", "majority_by_question_type")
 EVALUATED = {
     MEASURED: "Model",
@@ -37,16 +44,18 @@ def comparison_table(comparison: Content) -> Table:
     for task in comparison["tasks"]:
         figures = numerals.figures_of(task)
         size = f"{numerals.plural(task['examples'], 'example')}\n{numerals.plural(task['groups'], 'group')}"
-        table.add_row(Text.assemble((task["name"], "bold"), f"\n{task['metric']}\n{size}"))
+        role = "" if task["role"] == "held_out" else f"{ROLES[task['role']]}\n"
+        table.add_row(Text.assemble((task["name"], "bold"), f"\n{role}{task['metric']}\n{size}"))
         for name, score in task["scores"].items():
             table.add_row(
                 Text(f"  {name}"),
                 figures.value(score["score"]),
                 Text(figures.interval(score["low"], score["high"])),
             )
-            if change := task["differences"].get(name):
-                cells = _difference_cells(change, figures)
-                table.add_row(*(Text(cell, style="dim") for cell in (f"    minus {change['from']}", *cells)))
+            if difference := task["differences"].get(name):
+                change = write_change(difference, figures)
+                cells = (change.estimate, change.interval, change.p_holm, change.better, change.worse)
+                table.add_row(*(Text(cell, style="dim") for cell in (f"    minus {difference['from']}", *cells)))
         table.add_section()
     table.caption = Text("\n".join(_comparison_notes(comparison)))
     return table
@@ -59,47 +68,53 @@ def records_table(scored: Content) -> Table:
     figures, score = numerals.figures_of(scored), scored["score"]
     table = _table(words=(scored["metric"],), numbers=("Answers", "Score", "95 % interval"))
 
-    def add_row(name: str, examples: int, score: Content) -> None:
-        cells = (name, numerals.count(examples), figures.value(score["score"]))
+    def add_row(name: str, score: Content) -> None:
+        cells = (name, numerals.count(score["counted"]), figures.value(score["score"]))
         table.add_row(*map(Text, (*cells, figures.interval(score["low"], score["high"]))))
 
-    add_row("all", scored["examples"], score)
+    add_row("all", score)
     for rows in scored["by"].values():
         table.add_section()
         for row in rows:
-            add_row(row["value"], row["examples"], row["scores"]["answers"])
+            add_row(shorten(row["value"], LONGEST_KIND), row["scores"]["answers"])
     table.add_section()
     for outcome, number in scored["outcomes"].items():
         if number:
-            share = numerals.percent(number / scored["examples"])
+            share = numerals.percent(number / score["counted"])
             table.add_row(*map(Text, (OUTCOMES[outcome], numerals.count(number), share)))
     table.caption = Text(numerals.plural(scored["groups"], "group"))
     return table
 
 
 def how_scored(scored: Content) -> str:
-    """Return the metric's rule, and how sure the score is with and without regard to groups."""
+    """Return the metric's rule, how sure the score is with and without regard to groups, and what to know of it."""
     figures, score = numerals.figures_of(scored), scored["score"]
-    naive = f"{figures.number(score['naive_standard_error'])} as if all answers were independent"
+    naive = f"{figures.size(score['naive_standard_error'])} as if all answers were independent"
     clustered = score["standard_error"]
-    errors = f"{figures.number(clustered)} by group, {naive}" if clustered is not None else naive
-    return f"Standard error: {errors}.\n{scored['metric_rule']}\nThe rule is from: {scored['metric_source']}"
+    errors = f"{figures.size(clustered)} by group, {naive}" if clustered is not None else naive
+    lines = [f"Standard error: {errors}.", scored["metric_rule"], f"The rule is from: {scored['metric_source']}"]
+    if scored["measured_by"]:
+        lines.append(f"Measured by: {scored['measured_by']}")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in scored["warnings"])])
 
 
 def _comparison_notes(comparison: Content) -> Iterator[str]:
     for task in comparison["tasks"]:
         figures = numerals.figures_of(task)
         for name, change in task["differences"].items():
-            if change["verdict"] == "no difference found" and change["smallest_detectable"]:
+            if change["verdict"] == NOT_FOUND and change["smallest_detectable"]:
                 yield (
-                    f"{task['name']}, {name}: no difference found; one under "
+                    f"{task['name']}, {name}: {NOT_FOUND}; one under "
                     f"{figures.size(change['smallest_detectable'])} would mostly have gone unnoticed."
                 )
+        for name, change in task["by_tuning"].items():
+            yield f"{task['name']}, {name} by its own tuning: {told_by_tuning(task, change)}"
         for name, number in task["left_out"].items():
             if number:
                 yield f"{task['name']}, {name}: {numerals.plural(number, 'answer')} to other examples left out."
     if comparison["left_out"]:
         yield f"Not answered by all: {', '.join(comparison['left_out'])}."
+    yield from (f"warning: {warning}" for warning in comparison["warnings"])
 
 
 def score_table(task: Content) -> Table:
@@ -119,11 +134,11 @@ def score_table(task: Content) -> Table:
         if len(rows) > 1:
             table.add_section()
             for row in rows:
-                add_row(row["value"], row)
+                add_row(shorten(row["value"], LONGEST_KIND), row)
     model = task["scores"][MEASURED]
     table.caption = Text(
         f"{task['metric']}, {numerals.plural(task['groups'], 'group')}; the model's 95 % interval is "
-        f"{figures.interval(model['low'], model['high'])}"
+        f"{figures.interval(model['low'], model['high'])}\n{taken_over(task)}".rstrip()
     )
     return table
 
@@ -177,8 +192,10 @@ def _verdict_lines(verdict: Content) -> Iterator[str]:
         yield f"  {task['name']}: {change} ({size}). {statement(task)}"
         measured = [each for each in BASELINES if scores.get(each)]
         if measured:
-            baselines = (f"{_in_a_line(PREDICTORS[each])} {value_or_missing(task, each)}" for each in measured)
+            baselines = (f"{lower_first(PREDICTORS[each])} {value_or_missing(task, each)}" for each in measured)
             yield f"    beside it: {', '.join(baselines)}"
+        if sentence := taken_over(task):
+            yield f"    {sentence}"
     for warning in headline.get("warnings", []):
         yield f"warning: {warning}"
 
@@ -193,16 +210,6 @@ def _part_cells(part: Content) -> tuple[str, ...]:
     )
 
 
-def _difference_cells(change: Content, figures: numerals.Figures) -> tuple[str, ...]:
-    return (
-        figures.change(change["estimate"]),
-        figures.interval(change["low"], change["high"]),
-        numerals.probability(change["p_holm"]),
-        numerals.count(change["better"]),
-        numerals.count(change["worse"]),
-    )
-
-
 def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     from rich import box
     from rich.table import Table
@@ -213,7 +220,3 @@ def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _in_a_line(name: str) -> str:
-    return name[0].lower() + name[1:]

@@ -16,6 +16,9 @@ from finesight.errors import UserError
 from finesight.models.encoded import Encoded
 from finesight.recipe.train import Train
 
+TRAINING_TOKENS = 8192
+"""What is in the model at once while it learns, where nobody says otherwise."""
+
 Step = tuple[Encoded, ...]
 """The contexts of one optimizer step, each with the branches that this step learns from."""
 

@@ -63,3 +63,38 @@ def test_a_machine_without_java_is_told_what_to_do(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError, match="METEOR is a Java program, and there is no Java here") as refused:
         java.answer_lines("METEOR", [], ["a"], tmp_path)
     assert "java -version" in refused.value.hint
+
+
+def test_a_kept_program_answers_again_without_a_new_start(stand_in: Path, tmp_path: Path) -> None:
+    stand_in.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\nexec cat\n")
+    program = java.KeptProgram("cat", [], tmp_path)
+    lines = ["a brown dog " * 100] * 1000
+    assert program.answer(lines) == lines
+    assert program.answer([]) == []
+    assert program.answer(["ёж", ""]) == ["ёж", ""]
+    assert (tmp_path / "starts").read_text() == "started\n"
+    program.end()
+    program.end()
+    assert program.answer(["a"]) == ["a"]
+    assert (tmp_path / "starts").read_text() == "started\nstarted\n"
+    program.end()
+
+
+def test_a_kept_program_that_fails_is_told_and_begins_anew(stand_in: Path, tmp_path: Path) -> None:
+    stand_in.write_text("#!/bin/sh\nread line\necho $line\necho no memory >&2\nexit 3\n")
+    program = java.KeptProgram("METEOR", [], tmp_path)
+    for _ in range(2):
+        with pytest.raises(FinesightError, match="METEOR failed with code 3: no memory"):
+            program.answer(["a", "b"])
+
+
+def test_a_kept_program_that_hangs_is_stopped(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "START_SECONDS", 0.3)
+    stand_in.write_text(f"#!/bin/sh\nsleep 2\ntouch {tmp_path}/survived\n")
+    program = java.KeptProgram("METEOR", [], tmp_path)
+    began = time.monotonic()
+    with pytest.raises(FinesightError, match="METEOR took longer than 0 seconds for 1 lines"):
+        program.answer(["a"])
+    assert time.monotonic() - began < 2
+    time.sleep(2)
+    assert not (tmp_path / "survived").exists()

@@ -11,7 +11,7 @@ from caption_records import LONG, caption_records, coco126, fixture_captions, ne
 
 from finesight.errors import FinesightError
 from finesight.evaluate.metrics import caption_text, meteor
-from finesight.evaluate.metrics.java import answer_lines
+from finesight.evaluate.metrics.java import KeptProgram, answer_lines
 from finesight.evaluate.metrics.meteor import METRIC
 from finesight.evaluate.metrics.metric import Values
 
@@ -91,8 +91,8 @@ def test_the_mark_between_fields_becomes_no_field() -> None:
     assert request == "SCORE ||| one dog |||  ||| a dog"
 
 
-@pytest.mark.parametrize("printed", [[], ["1.0 2.0"], ["Error: specify METEOR stats"]])
+@pytest.mark.parametrize("printed", [["1.0 2.0"], ["Error: specify METEOR stats"]])
 def test_what_is_no_statistics_is_refused(monkeypatch: pytest.MonkeyPatch, printed: list[str]) -> None:
-    monkeypatch.setattr(meteor, "answer_lines", lambda *_: printed)
+    monkeypatch.setattr(KeptProgram, "answer", lambda *_: printed)
     with pytest.raises(FinesightError, match="METEOR did not give 23 numbers for each of 1 captions"):
         meteor.align([caption_text.Caption("a dog", ("a dog",))])

@@ -18,6 +18,8 @@ class Subject:
     group: str
     images: tuple[ImageSource, ...] = ()
     context: str = ""
+    drawing: ImageSource | None = None
+    """What `context` draws, where it stands for a picture."""
 
 
 def caption_of(value: Any, where: str, faults: Faults) -> str | None:
@@ -47,6 +49,7 @@ def caption_examples(
             group=subject.group,
             images=subject.images,
             context=subject.context,
+            drawing=subject.drawing,
             turns=(Turn("user", question), Turn("assistant", caption, learned=True)),
             references=tuple(dict.fromkeys([caption, *captions.values()])),
             question_type=question_type,

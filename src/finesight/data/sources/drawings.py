@@ -109,12 +109,13 @@ class Drawings:
         lines = ""
         if self._spec.context != "image":
             lines = simplified.text if _is_markup(text) else write_path_lines(parse_path_lines(text, name))
-        if self._spec.context == "svg":
-            return Subject(group, context=lines)
         # What the text says in full is the same picture, however its file is written.
         decisive = svg if simplified.unsaid else simplified.text
         content_hash = hashlib.sha256(f"{self._spec.image_size} {decisive}".encode()).hexdigest()
-        return Subject(group, (DrawnImage(drawing, self._spec.image_size, name, content_hash),), lines)
+        picture = DrawnImage(drawing, self._spec.image_size, name, content_hash)
+        if self._spec.context == "svg":
+            return Subject(group, context=lines, drawing=picture)
+        return Subject(group, (picture,), lines)
 
 
 def _text_of(drawing: Path | str) -> str:

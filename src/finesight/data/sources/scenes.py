@@ -62,6 +62,7 @@ def _examples(scene: Scene, spec: Scenes) -> Iterator[Example]:
                 group=group,
                 images=images,
                 context=text,
+                drawing=image if text else None,
                 turns=_turns(question),
                 references=(question.answer,),
                 choices=question.options,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 
@@ -45,11 +46,11 @@ def measure_chrf(records: Sequence[Record]) -> Measured:
 
 
 def _measure(records: Sequence[Record], corpus: Scorer, sentence: Scorer) -> Measured:
-    """Return what `corpus` says of all records, and `sentence` of each."""
+    """Return what `corpus` says of all records, and `sentence` of each; é is one letter however it is typed (NFC)."""
     require_references(records)
-    predictions = [record.prediction for record in records]
+    predictions = [normalize("NFC", record.prediction) for record in records]
     # sacrebleu wants the first references of all, then the second ones, and None where a record has no more.
-    streams = list(zip_longest(*(record.references for record in records)))
+    streams = list(zip_longest(*([normalize("NFC", text) for text in record.references] for record in records)))
     statistics = np.array(corpus._extract_corpus_statistics(predictions, streams), dtype=np.float64)
     return Measured(_combine(sentence)(statistics), statistics, _combine(corpus))
 
@@ -71,7 +72,7 @@ METRICS = (
     Metric(
         name="sacrebleu",
         rule="BLEU of all texts together, with n-grams of words up to 4, case and punctuation, as sacrebleu computes "
-        "it (tokenizer 13a, smoothing exp), 0 to 100.",
+        "it (tokenizer 13a, smoothing exp), 0 to 100; texts are in Unicode NFC.",
         source=SOURCE,
         measure=measure_bleu,
         normalise=lambda text: " ".join(text.split()),
@@ -80,7 +81,7 @@ METRICS = (
     Metric(
         name="chrf",
         rule="F of n-grams of characters up to 6, recall weighing twice as much, blanks left out, over all texts "
-        "together, each with its best reference, as sacrebleu computes chrF, 0 to 100.",
+        "together, each with its best reference, as sacrebleu computes chrF, 0 to 100; texts are in Unicode NFC.",
         source=f"Popović 2015; {SOURCE}",
         measure=measure_chrf,
         normalise=lambda text: " ".join(text.split()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,8 +19,8 @@ from finesight.evaluate.metrics.java import answer_lines
 from finesight.schema import Record
 
 RULE = (
-    "Texts are cut into words by the Penn Treebank tokenizer in lower case, without punctuation, as in the COCO "
-    "caption evaluation."
+    "Texts, in Unicode NFC, are cut into words by the Penn Treebank tokenizer in lower case, without punctuation, as "
+    "in the COCO caption evaluation."
 )
 
 _PROGRAM = "edu.stanford.nlp.process.PTBTokenizer"
@@ -41,13 +42,16 @@ class Caption:
 
 
 def clean(text: str) -> str:
-    """Return the text as one line, whatever ends a line in it: else all later captions would move by one."""
-    return _HALF_CHARACTERS.sub("\ufffd", _LINE_ENDS.sub(" ", text))
+    """Return the text as one line, whatever ends a line in it: else all later captions would move by one.
+
+    It is in NFC, so that é is one word's letter however it is typed; the tokenizer would part the accent from its word.
+    """
+    return _HALF_CHARACTERS.sub("\ufffd", _LINE_ENDS.sub(" ", unicodedata.normalize("NFC", text)))
 
 
 def normalise(text: str) -> str:
-    """Return the form in which two captions count as the same: in lower case, with one space between words."""
-    return " ".join(text.lower().split())
+    """Return the form in which two captions count as the same: NFC, lower case, with one space between words."""
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
 def tokenize(captions: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from string import ascii_uppercase
 
 from finesight.evaluate.metrics import exact_match
+from finesight.evaluate.metrics.visible import visible
 from finesight.schema import Record
 
 _NOT_THERE = frozenset({"", "nan"})
@@ -56,6 +57,11 @@ def right_choices(record: Record) -> frozenset[int]:
     return frozenset(place for place in places if place is not None) if None not in places else frozenset()
 
 
+def option_texts(record: Record) -> dict[int, str]:
+    """Return the options that may be chosen, by their places: not those that tables fill up with `nan`."""
+    return {place: _shown(text) for place, text in enumerate(record.choices) if text.strip() not in _NOT_THERE}
+
+
 def normalise(text: str) -> str:
     """Return the form in which two answers count as the same: a letter's, or that of exact_match."""
     same = exact_match.normalise(text)
@@ -73,7 +79,7 @@ class _Options:
 
     @classmethod
     def of(cls, record: Record) -> _Options:
-        texts = {place: _shown(text) for place, text in enumerate(record.choices) if text.strip() not in _NOT_THERE}
+        texts = option_texts(record)
         letters = record.letters or tuple(ascii_uppercase)
         places = {_one_form(letter): place for place, letter in enumerate(letters) if place in texts}
         if "B" in places and all(map(str.isascii, letters)):
@@ -156,9 +162,8 @@ def _announced(answer: str) -> Iterator[tuple[re.Match[str], str]]:
 
 
 def _shown(text: str) -> str:
-    """Return what a reader sees of a text: NFKC, no invisible characters, every line break the same."""
-    seen = (character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf")
-    return "\n".join("".join(seen).strip().splitlines())
+    """Return what a reader sees of a text, every line break the same."""
+    return "\n".join(visible(text).strip().splitlines())
 
 
 def _one_form(letter: str) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
+import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from finesight.errors import FinesightError, UserError
 
@@ -24,29 +31,124 @@ def answer_lines(name: str, arguments: Sequence[str], lines: Sequence[str], fold
     `name` is what errors call it. Raises `UserError` where there is no Java, and `FinesightError` when the program
     fails or takes longer than `START_SECONDS` and `LINE_SECONDS` a line.
     """
-    seconds = START_SECONDS + LINE_SECONDS * len(lines)
+    seconds = _seconds_for(lines)
     try:
         done = subprocess.run(
-            [_java(name), *_SAME_EVERYWHERE, *arguments],
-            input="".join(f"{line}\n" for line in lines).encode(),
+            _command(name, arguments),
+            input=_as_input(lines),
             capture_output=True,
             cwd=folder,
             timeout=seconds,
             check=True,
         )
     except subprocess.TimeoutExpired:
-        raise FinesightError(
-            f"{name} took longer than {seconds:,.0f} seconds for {len(lines):,} lines",
-            hint="look for a caption of thousands of words; sacrebleu and chrf need no Java",
-        ) from None
+        raise _too_slow(name, seconds, lines) from None
     except subprocess.CalledProcessError as failed:
-        last = failed.stderr.decode(errors="replace").strip().split("\n")[-1]
-        raise FinesightError(
-            f"{name} failed with code {failed.returncode}: {last or 'it said nothing'}",
-            hint="sacrebleu and chrf need no Java",
-        ) from None
+        raise _failed(name, failed.returncode, failed.stderr) from None
     printed = done.stdout.decode()
     return printed.removesuffix("\n").split("\n") if printed else []
+
+
+class KeptProgram:
+    """A Java program that stays open between questions: METEOR reads its tables for seconds before its first answer.
+
+    It gives exactly one line for each. Arguments are `answer_lines`' own.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], folder: Path) -> None:
+        self._name = name
+        self._command = (*arguments,)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._exchange: threading.Thread | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+        atexit.register(self.end)
+
+    def answer(self, lines: Sequence[str]) -> list[str]:
+        """Return what the program prints for `lines`, line by line. Raises as `answer_lines` does."""
+        process = self._process or self._start()
+        answers: list[str] = []
+        self._exchange = threading.Thread(target=_exchange, args=(process, _as_input(lines), len(lines), answers))
+        self._exchange.start()
+        seconds = _seconds_for(lines)
+        self._exchange.join(seconds)
+        if self._exchange.is_alive():
+            self.end()
+            raise _too_slow(self._name, seconds, lines)
+        if len(answers) < len(lines):
+            code = process.wait()
+            self.end()
+            self._errors.seek(0)
+            raise _failed(self._name, code, self._errors.read())
+        return answers
+
+    def end(self) -> None:
+        """End the program; a later question starts it again."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started itself would keep its pipes open
+        if self._exchange is not None:
+            self._exchange.join()
+        process.communicate()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(
+            _command(self._name, self._command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=self._folder,
+            start_new_session=True,
+        )
+        return self._process
+
+
+def _exchange(process: subprocess.Popen[bytes], asked: bytes, count: int, answers: list[str]) -> None:
+    """Write what is asked, and read `count` lines into `answers`: fewer when the program ends before."""
+    assert process.stdin is not None and process.stdout is not None
+    # Beside the reading: a program whose answers nobody takes does not read on.
+    writer = threading.Thread(target=_write, args=(process.stdin, asked))
+    writer.start()
+    for _ in range(count):
+        line = process.stdout.readline()
+        if not line:
+            break
+        answers.append(line.decode().removesuffix("\n"))
+    writer.join()
+
+
+def _write(pipe: IO[bytes], asked: bytes) -> None:
+    with suppress(BrokenPipeError):  # the program has ended: what it said of that is told
+        pipe.write(asked)
+        pipe.flush()
+
+
+def _command(name: str, arguments: Sequence[str]) -> list[str]:
+    return [_java(name), *_SAME_EVERYWHERE, *arguments]
+
+
+def _as_input(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _seconds_for(lines: Sequence[str]) -> float:
+    return START_SECONDS + LINE_SECONDS * len(lines)
+
+
+def _too_slow(name: str, seconds: float, lines: Sequence[str]) -> FinesightError:
+    return FinesightError(
+        f"{name} took longer than {seconds:,.0f} seconds for {len(lines):,} lines",
+        hint="look for a caption of thousands of words; sacrebleu and chrf need no Java",
+    )
+
+
+def _failed(name: str, code: int, errors: bytes) -> FinesightError:
+    last = errors.decode(errors="replace").strip().split("\n")[-1]
+    return FinesightError(
+        f"{name} failed with code {code}: {last or 'it said nothing'}", hint="sacrebleu and chrf need no Java"
+    )
 
 
 def _java(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from finesight.errors import UserError
 from finesight.evaluate.metrics import exact_match
 from finesight.evaluate.metrics.metric import Metric, mean_of
+from finesight.evaluate.metrics.visible import visible
 from finesight.schema import Record
 
 if TYPE_CHECKING:
@@ -70,10 +71,7 @@ def _lemmas_of_words(text: str, language: str) -> list[tuple[str, ...]]:
 
 def _words(text: str) -> list[str]:
     """Return the words of a text without the marks around them; marks within stay, as in x-ray, 2.5 and men's."""
-    visible = (
-        character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf"
-    )
-    typed = "".join(visible).replace("\u2212", "-").split()
+    typed = visible(text).replace("\u2212", "-").split()
     return [word for word in map(_without_marks_around, typed) if word]
 
 

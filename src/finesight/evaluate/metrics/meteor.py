@@ -7,6 +7,7 @@ captions, and a formula on the sums is the program's own score of them all: a te
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from finesight.errors import FinesightError
 from finesight.evaluate.metrics import caption_text
 from finesight.evaluate.metrics.caption_text import Caption
-from finesight.evaluate.metrics.java import answer_lines
+from finesight.evaluate.metrics.java import KeptProgram
 from finesight.evaluate.metrics.metric import UNIT_SCORE, Measured, Metric, Values
 from finesight.schema import Record
 
@@ -58,18 +59,22 @@ def align(captions: Sequence[Caption]) -> Values:
     the matched content words of both and the matched function words of both, then the chunks of the alignment, and
     the matched words of both.
     """
-    from pycocoevalcap.meteor import meteor
-
-    lines = answer_lines(
-        "METEOR",
-        ["-Xmx2G", "-jar", meteor.METEOR_JAR, "-", "-", "-stdio", "-l", "en", "-norm"],
-        [_request(caption) for caption in captions],
-        Path(meteor.__file__).parent,
-    )
+    program = _open_program()
+    lines = program.answer([_request(caption) for caption in captions])
     try:
         return np.array([[float(number) for number in line.split()] for line in lines]).reshape(len(captions), _NUMBERS)
     except ValueError:
+        program.end()  # what it still says would be taken for the next answers
         raise FinesightError(f"METEOR did not give {_NUMBERS} numbers for each of {len(captions):,} captions") from None
+
+
+@cache
+def _open_program() -> KeptProgram:
+    """Return METEOR's program, one for all that is scored in this process."""
+    from pycocoevalcap.meteor import meteor
+
+    arguments = ("-Xmx2G", "-jar", meteor.METEOR_JAR, "-", "-", "-stdio", "-l", "en", "-norm")
+    return KeptProgram("METEOR", arguments, Path(meteor.__file__).parent)
 
 
 def _request(caption: Caption) -> str:

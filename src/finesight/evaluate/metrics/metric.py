@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finesight.schema import Record
+from finesight.schema import Instrument, Record
 
 Values = NDArray[np.float64]
 Combine = Callable[[Values], Values]
@@ -30,7 +30,7 @@ class Scale:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary; a bound that there is not (infinity) is null."""
-        return {name: None if value == inf else value for name, value in asdict(self).items()}
+        return {name: None if value in (inf, -inf) else value for name, value in asdict(self).items()}
 
 
 RIGHT_OR_WRONG = Scale()
@@ -101,3 +101,7 @@ class Metric:
     """Whether a record holds what the metric needs: a guess, as the majority answer, has no likelihood."""
     can_read: Callable[[Record], bool] | None = None
     """Whether an answer can be made out at all, where answers are parsed, as letters of options are."""
+    instrument: Callable[[Record], Instrument | None] = lambda _: None
+    """The model that gave a record the values that the metric reads: those of two models are not compared."""
+    warnings: Callable[[Sequence[Record]], list[str]] = lambda _: []
+    """What a reader of the score must know of how the records were measured."""

@@ -10,6 +10,7 @@ from finesight.evaluate.metrics import (
     bleu,
     choice_accuracy,
     cider,
+    clip_score,
     exact_match,
     gqa_ru,
     lemma_match,
@@ -35,6 +36,7 @@ METRICS: Mapping[str, Metric] = {
         cider.METRIC,
         meteor.METRIC,
         *any_language.METRICS,
+        *clip_score.METRICS,
         perplexity.METRIC,
     )
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from finesight.evaluate.metrics import vqa_normalise
 from finesight.evaluate.metrics.metric import GRADED, Metric, mean_of
+from finesight.evaluate.metrics.visible import visible
 from finesight.schema import Record
 
 _LEAVE_ONE_OUT = (
@@ -14,7 +14,10 @@ _LEAVE_ONE_OUT = (
     "the mean of all turns counts. Of ten references, 1 equal gives 0.3, 2 give 0.6, 3 give 0.9, 4 or more give 1. "
     "Of fewer than four, none gives 1, but that a single reference is matched or not."
 )
-RULE = f"{_LEAVE_ONE_OUT} Answers and references are compared in Unicode NFKC, normalised as the VQA v2 evaluator does."
+RULE = (
+    f"{_LEAVE_ONE_OUT} Answers and references are compared in Unicode NFKC without invisible characters, normalised as "
+    "the VQA v2 evaluator does."
+)
 OFFICIAL_RULE = (
     f"{_LEAVE_ONE_OUT} Answers and references are normalised as the VQA v2 evaluator does; but where all references "
     "are the same text, the answer has to be that very text, as in that evaluator."
@@ -41,8 +44,8 @@ def official_score(record: Record) -> float:
 
 
 def normalise(text: str) -> str:
-    """Return an answer in Unicode NFKC, normalised by the official rules. ASCII is as the official rules leave it."""
-    return vqa_normalise.normalise(unicodedata.normalize("NFKC", text))
+    """Return what is visible of an answer, normalised by the official rules; ASCII is as these rules leave it."""
+    return vqa_normalise.normalise(visible(text))
 
 
 def _agreement(prediction: str, references: Sequence[str]) -> float:

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from finesight import numerals
+from finesight.findings import NOT_FOUND
 from finesight.report.comparison.marks import Contender
+from finesight.report.comparison.roles import is_contest, kept_sentences
 from finesight.report.files import Content
-from finesight.report.tasks import shorten
-from finesight.report.templating import unbroken
+from finesight.report.templating import in_one_piece, unbroken
+from finesight.report.words import shorten
 
 FOUND = ("better", "worse")
-VERDICTS = (*FOUND, "no difference found")
+VERDICTS = (*FOUND, NOT_FOUND)
 LONGEST_NAME = 40
 """Characters of a name that a headline shows."""
 
@@ -22,8 +24,12 @@ def headline(comparison: Content) -> Markup:
     """Return in a few words what was found.
 
     A difference counts as found when its interval leaves out zero, and when it does so beside all the others (Holm).
+    What was learned by heart is no contest, and does not count.
     """
-    found = [change["verdict"] for task in comparison["tasks"] for change in task["differences"].values()]
+    contests = list(filter(is_contest, comparison["tasks"]))
+    if not contests:
+        return Markup("No verdict on learned examples alone")
+    found = [change["verdict"] for task in contests for change in task["differences"].values()]
     differences = [verdict for verdict in found if verdict in FOUND]
     if not differences:
         return Markup("No difference found")
@@ -38,17 +44,20 @@ def headline(comparison: Content) -> Markup:
 def sentences(comparison: Content, contenders: Sequence[Contender]) -> tuple[Markup, ...]:
     """Return a sentence for each contender but the first: on which tasks it is better, worse, or not found to differ.
 
+    Behind them stands what each one's own tuning has kept or lost, where tasks ask for it.
+
     Names are kept apart from what stands around them, whichever way they are written.
     """
     first, *others = contenders
-    return tuple(_sentence(first, other, comparison["tasks"]) for other in others)
+    against = (_sentence(first, other, comparison["tasks"]) for other in others)
+    return (*against, *kept_sentences(comparison["tasks"], contenders))
 
 
 def told(change: Content, figures: numerals.Figures) -> str:
     """Return the verdict on a difference; where none was found, what would mostly have gone unnoticed."""
     if change["verdict"] in FOUND:
         return f"found to be {change['verdict']}"
-    return f"no difference found; {_unnoticed(change, figures)}"
+    return f"{NOT_FOUND}; {_unnoticed(change, figures)}"
 
 
 def remarks(comparison: Content, contenders: Sequence[Contender]) -> tuple[Markup, ...]:
@@ -79,23 +88,33 @@ def _remarks(comparison: Content, contenders: Sequence[Contender]) -> Iterator[M
 
 
 def _sentence(first: Contender, other: Contender, tasks: Sequence[Content]) -> Markup:
-    changes = [(task["name"], task["differences"][other.name], numerals.figures_of(task)) for task in tasks]
-    if len(tasks) == 1:
+    contests = list(filter(is_contest, tasks))
+    changes = [(_named(task), task["differences"][other.name], numerals.figures_of(task)) for task in contests]
+    if len(tasks) == len(contests) == 1:
         _, change, figures = changes[0]
-        clauses = [f"{change['verdict']}, {_in_one_piece(figures.difference(change))}"]
+        clauses = [f"{change['verdict']}, {in_one_piece(figures.difference(change))}"]
         if change["verdict"] not in FOUND:
             clauses.append(unbroken(_unnoticed(change, figures)))
     else:
         by_verdict = {
             verdict: [
-                f"{task} ({_in_one_piece(figures.difference(change))})"
+                f"{task} ({in_one_piece(figures.difference(change))})"
                 for task, change, figures in changes
                 if change["verdict"] == verdict
             ]
             for verdict in VERDICTS
         }
         clauses = [f"{verdict} on {', '.join(on)}" for verdict, on in by_verdict.items() if on]
+        clauses += [
+            f"on learned examples, {task['name']}, {in_one_piece(numerals.figures_of(task).difference(change))}"
+            for task in tasks
+            if not is_contest(task) and (change := task["differences"][other.name])
+        ]
     return Markup("{} against {}: {}.").format(other.label, first.label, "; ".join(clauses))
+
+
+def _named(task: Content) -> str:
+    return f"{task['name']}, which should be kept" if task["role"] == "forgetting" else str(task["name"])
 
 
 def _unnoticed(change: Content, figures: numerals.Figures) -> str:
@@ -105,8 +124,3 @@ def _unnoticed(change: Content, figures: numerals.Figures) -> str:
     if not change["better"] and not change["worse"]:
         return "every example scores the same"
     return f"one under {figures.size(change['smallest_detectable'])} would mostly have gone unnoticed"
-
-
-def _in_one_piece(difference: str) -> str:
-    """Return a difference whose interval stays on one line."""
-    return unbroken(difference).replace(", ", ",\N{NO-BREAK SPACE}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +12,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from finesight import numerals
+from finesight.report.cards import Answer, Card, make_answer, make_card, shuffle_key, take_turns
 from finesight.report.comparison.marks import Contender
 from finesight.report.files import Content
-from finesight.report.gallery import LONGEST_TEXT
-from finesight.report.tasks import OUTCOMES, shorten
 from finesight.report.thumbnails import data_uri
-from finesight.schema import Judged
+from finesight.report.words import OUTCOMES, share_of
+from finesight.schema import Judged, Record
 
 MOST_GROUPS = 8
 """Constellations of which examples are shown; the table before them counts all."""
@@ -27,36 +26,6 @@ MOST_COUNTS = 10
 CARDS_A_GROUP = 6
 CARDS_OF_MANY = 3
 """Where there are more constellations than two."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one contender said, and what became of it."""
-
-    contender: Contender
-    text: str
-    length: str
-    """How long the whole answer is, where it was cut for the page."""
-    mark: str
-    """`right`, `partly` or `wrong`: the style sheet sets a shape before the word."""
-    told: str
-    is_cut: bool
-    """Whether it ended at the token limit, and what became of it does not say so already."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """One example with all answers to it."""
-
-    id: str
-    question: str
-    references: tuple[str, ...]
-    further_references: int
-    kind: str
-    answers: tuple[Answer, ...]
-    image: str
-    """The picture as a data URI, or nothing."""
-    image_name: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +54,11 @@ class _Item:
     answers: tuple[Judged, ...]
     best: tuple[int, ...]
     """The places of those with the best score."""
+
+    @property
+    def record(self) -> Record:
+        """The first contender's answer, for what all have in common."""
+        return self.answers[0].record
 
     @property
     def disagreement(self) -> float:
@@ -153,7 +127,7 @@ def _counts(task: Content, contenders: Sequence[Contender], items: Sequence[_Ite
     if others := [number for _, number in counted.most_common()[MOST_COUNTS:]]:
         named.append((Markup("{} more such lines").format(len(others)), sum(others)))
     for name, number in [*agreed, *named]:
-        yield name, f"{numerals.count(number)} ({numerals.percent(number / max(1, len(items)))})"
+        yield name, share_of(number, len(items))
 
 
 def _name(task: Content, contenders: Sequence[Contender], best: Sequence[int]) -> Markup:
@@ -165,52 +139,21 @@ def _name(task: Content, contenders: Sequence[Contender], best: Sequence[int]) -
 
 def _in_turn(items: Sequence[_Item]) -> list[_Item]:
     """Return the largest differences first, one of each group before a second of any."""
-    seen: Counter[str] = Counter()
-    turns = []
-    for item in sorted(items, key=lambda item: (-item.disagreement, _order(item.answers[0].record.id))):
-        record = item.answers[0].record
-        group = record.group or record.id
-        turns.append((seen[group], item))
-        seen[group] += 1
-    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
-
-
-def _order(identity: str) -> bytes:
-    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()
+    largest_first = sorted(items, key=lambda item: (-item.disagreement, shuffle_key(item.record)))
+    return take_turns(largest_first, lambda item: item.record)
 
 
 def _card(task: Content, contenders: Sequence[Contender], item: _Item, folders: Mapping[str, Path]) -> Card:
-    record = item.answers[0].record
-    references = tuple(dict.fromkeys(record.references))
-    pictures = (
-        data_uri(folders[contender.name], answer.record.thumbnail)
-        for contender, answer in zip(contenders, item.answers, strict=True)
-    )
-    return Card(
-        id=shorten(record.id, 80),
-        question=shorten(_one_line(record.question), LONGEST_TEXT),
-        references=tuple(shorten(_one_line(reference), LONGEST_TEXT) for reference in references[:5]),
-        further_references=len(references[5:]),
-        kind=shorten(", ".join(filter(None, (record.answer_type, record.question_type))), 80),
-        answers=tuple(
-            _answer(task, contender, judged) for contender, judged in zip(contenders, item.answers, strict=True)
-        ),
-        image=next(filter(None, pictures), ""),
-        image_name=shorten(record.image, 80),
-    )
+    answered = list(zip(contenders, item.answers, strict=True))
+    pictures = (data_uri(folders[contender.name], judged.record.thumbnail) for contender, judged in answered)
+    answers = (_answer(task, contender, judged) for contender, judged in answered)
+    return make_card(item.record, answers, next(filter(None, pictures), ""))
 
 
 def _answer(task: Content, contender: Contender, judged: Judged) -> Answer:
-    text = _one_line(judged.record.prediction)
     mark, told = _tell(task, judged)
-    return Answer(
-        contender=contender,
-        text=shorten(text, LONGEST_TEXT),
-        length=f"{numerals.count(len(text))} characters" if len(text) > LONGEST_TEXT else "",
-        mark=mark,
-        told=told,
-        is_cut=judged.record.finish_reason == "length" and judged.outcome != "cut",
-    )
+    is_cut = judged.record.finish_reason == "length" and judged.outcome != "cut"
+    return make_answer(contender.mark + contender.label, judged.record, mark, told, is_cut=is_cut)
 
 
 def _tell(task: Content, judged: Judged) -> tuple[str, str]:
@@ -227,8 +170,3 @@ def _tell(task: Content, judged: Judged) -> tuple[str, str]:
 
 def _with_wrong(outcome: str, words: str) -> str:
     return words if outcome == "wrong" else f"wrong: {words}"
-
-
-def _one_line(text: str) -> str:
-    """Return `text` with its line ends shown, so that an answer of many lines takes no page of its own."""
-    return " ↵ ".join(line.strip(" ") for line in text.strip(" \n").split("\n"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,12 @@ from finesight.report.comparison.headline import headline, remarks, sentences
 from finesight.report.comparison.items import Items, differing_items
 from finesight.report.comparison.marks import Contender, mark_all
 from finesight.report.comparison.radar import Radar, radar, spokes
+from finesight.report.comparison.roles import RoleView, view_role
 from finesight.report.comparison.tables import TaskView, view_task
 from finesight.report.files import Content
-from finesight.report.templating import page_templates, style_sheet
+from finesight.report.templating import render
 from finesight.rundir import write_text
 from finesight.schema import Judged
-
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that HTML may not hold or that nobody would see, but for line ends and tabs."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class TaskSection:
     """One task with its figures and the examples to look at."""
 
     view: TaskView
+    role: RoleView
     items: Items
 
 
@@ -55,7 +53,7 @@ def write_comparison(
     `answers` are those of each task's contenders, a task's all in one order; `folders` says where the thumbnails of a
     contender's records are. Raises `OSError` where the file cannot be written.
     """
-    write_text(path, render(gather(comparison, answers, folders)))
+    write_text(path, render_comparison(gather(comparison, answers, folders)))
 
 
 def gather(
@@ -71,18 +69,17 @@ def gather(
         warnings=tuple(comparison["warnings"]),
         contenders=contenders,
         tasks=tuple(
-            TaskSection(view_task(task, contenders), differing_items(task, contenders, answers[task["name"]], folders))
+            TaskSection(
+                view_task(task, contenders),
+                view_role(task, contenders),
+                differing_items(task, contenders, answers[task["name"]], folders),
+            )
             for task in tasks
         ),
         radar=radar(spokes(tasks), contenders),
     )
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML. Everything that comes from data is escaped, and what cannot be shown is named."""
-    template = page_templates().get_template("comparison.html.j2")
-    return _UNPRINTABLE.sub(_name, template.render(page=page, style=style_sheet("comparison.css")))
-
-
-def _name(unprintable: re.Match[str]) -> str:
-    return f"⟨U+{ord(unprintable[0]):04X}⟩"
+def render_comparison(page: Page) -> str:
+    """Return the page as HTML."""
+    return render("comparison.html.j2", "comparison.css", page=page)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from finesight import numerals
+from finesight.report.changes import Change, write_change
 from finesight.report.comparison.axis import Axis, difference_axis, score_axis
 from finesight.report.comparison.headline import FOUND, told
 from finesight.report.comparison.marks import Contender
 from finesight.report.comparison.strips import draw_difference, draw_score
 from finesight.report.files import Content
-from finesight.report.tasks import OUTCOMES, shorten
+from finesight.report.words import OUTCOMES, share_of, shorten
 
 MOST_KINDS = 8
 """Kinds of question that are drawn; the others follow, folded away."""
@@ -47,13 +48,8 @@ class DifferenceRow:
     """How much one contender differs from the first, in figures, drawn and in words."""
 
     contender: Contender
-    estimate: str
-    interval: str
+    change: Change
     drawing: Markup
-    p_holm: str
-    p_mcnemar: str
-    better: str
-    worse: str
     verdict: str
     """`better`, `worse` or `none`: the style sheet sets a shape before the words."""
     found: str
@@ -172,13 +168,8 @@ def _difference_table(task: Content, others: Sequence[Contender]) -> DifferenceT
 def _difference_row(contender: Contender, change: Content, axis: Axis) -> DifferenceRow:
     return DifferenceRow(
         contender=contender,
-        estimate=axis.figures.change(change["estimate"]),
-        interval=axis.figures.interval(change["low"], change["high"]),
+        change=write_change(change, axis.figures),
         drawing=draw_difference(contender, change, axis),
-        p_holm=numerals.probability(change["p_holm"]),
-        p_mcnemar=numerals.probability(change["p_mcnemar"]),
-        better=numerals.count(change["better"]),
-        worse=numerals.count(change["worse"]),
         verdict=change["verdict"] if change["verdict"] in FOUND else "none",
         found=told(change, axis.figures).capitalize(),
     )
@@ -202,12 +193,7 @@ def _breakdown(task: Content, name: str, kinds: Sequence[Content], contenders: S
 
 
 def _outcome_rows(task: Content, contenders: Sequence[Contender]) -> Iterable[OutcomeRow]:
-    outcomes = task["outcomes"]
+    counted = [task["outcomes"][each.name] for each in contenders if each.name in task["outcomes"]]
     for outcome, name in OUTCOMES.items():
-        counts = [outcomes[each.name][outcome] for each in contenders if each.name in outcomes]
-        if any(counts):
-            yield OutcomeRow(name, tuple(map(_share_of, counts, [task["examples"]] * len(counts))))
-
-
-def _share_of(part: int, whole: int) -> str:
-    return f"{numerals.count(part)} ({numerals.percent(part / whole)})"
+        if any(counts[outcome] for counts in counted):
+            yield OutcomeRow(name, tuple(share_of(counts[outcome], sum(counts.values())) for counts in counted))

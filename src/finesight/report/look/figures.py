@@ -7,7 +7,7 @@ from typing import Any
 
 from finesight import numerals
 from finesight.report.look.tokens import visible
-from finesight.report.tasks import shorten
+from finesight.report.words import shorten
 
 Row = tuple[str, str]
 """A name, and what is said of it."""

@@ -10,7 +10,7 @@ from finesight import numerals
 from finesight.report.look.drawings import draw_bars, draw_rows, draw_sight
 from finesight.report.look.figures import figure_rows, sum_up
 from finesight.report.look.tokens import write_row, write_segment
-from finesight.report.templating import page_templates, style_sheet
+from finesight.report.templating import render
 from finesight.rundir import write_text
 
 
@@ -20,21 +20,18 @@ def write_look(content: Mapping[str, Any], path: Path) -> None:
 
 
 def render_look(content: Mapping[str, Any]) -> str:
-    """Return the page as HTML. Everything that comes from data is escaped."""
-    return (
-        page_templates()
-        .get_template("look.html.j2")
-        .render(
-            look=content,
-            style=style_sheet("look.css"),
-            sentences=sum_up(content),
-            figure_rows=figure_rows,
-            draw_bars=draw_bars,
-            draw_rows=draw_rows,
-            draw_sight=draw_sight,
-            write_row=write_row,
-            write_segment=write_segment,
-            plural=numerals.plural,
-            count=numerals.count,
-        )
+    """Return the page as HTML."""
+    return render(
+        "look.html.j2",
+        "look.css",
+        look=content,
+        sentences=sum_up(content),
+        figure_rows=figure_rows,
+        draw_bars=draw_bars,
+        draw_rows=draw_rows,
+        draw_sight=draw_sight,
+        write_row=write_row,
+        write_segment=write_segment,
+        plural=numerals.plural,
+        count=numerals.count,
     )
