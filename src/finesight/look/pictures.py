@@ -32,7 +32,7 @@ def write_pictures(pixels: Pixels | None, images: Sequence[ImageSource], formatt
         return []
     if not isinstance(formatter, ImageFormatter):
         return [_data_uri(_fitted(open_image(image))) for image in images]
-    seen = to_pixels(pixels["pixel_values"], formatter.image_processor.to_dict()).permute(0, 2, 3, 1).numpy()
+    seen = to_pixels(pixels["pixel_values"], formatter.image_settings()).permute(0, 2, 3, 1).numpy()
     return [_data_uri(Image.fromarray(picture)) for picture in seen]
 
 

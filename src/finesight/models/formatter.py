@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,10 @@ class Formatter:
     def image_tokens(self, image: ImageSource) -> int:
         """Return how many placeholders stand for an image in the text: of a text model none."""
         return 0
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return everything that decides how images are prepared, by name; empty of a family that sees none."""
+        return {}
 
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images, where the family has such a thing."""

@@ -99,6 +99,10 @@ class ImageFormatter(Formatter):
         """Return how many image tokens stand for an image: for all alike."""
         return self.geometry.features
 
+    def image_settings(self) -> dict[str, Any]:
+        """Return the image processor's settings."""
+        return dict(self.image_processor.to_dict())
+
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images."""
         self.image_processor.save_pretrained(folder)

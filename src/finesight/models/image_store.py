@@ -132,7 +132,7 @@ def require_room(folder: Path, wanted: int, images: int) -> None:
 
 def _fingerprint(loaded: Loaded, formatter: ImageFormatter, kind: KeptKind) -> str:
     """Return a hash of everything that decides what is kept of an image, beside the image."""
-    decisive = hashlib.sha256(json.dumps(formatter.image_processor.to_dict(), sort_keys=True, default=str).encode())
+    decisive = hashlib.sha256(json.dumps(formatter.image_settings(), sort_keys=True, default=str).encode())
     if kind == "features":
         config = loaded.model.config
         decisive.update(json.dumps(config.vision_config.to_dict(), sort_keys=True, default=str).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,6 +114,10 @@ class HfFormatter(Formatter):
             return None
         shown = [self.processor.show(self._blank_picture() if blank else open_image(image)) for image in images]
         return {name: _join([each[name] for each in shown], self.family.join) for name in shown[0]}
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return the image processor's settings."""
+        return dict(self.processor.processor.image_processor.to_dict())
 
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -100,6 +100,10 @@ class MoondreamFormatter(ImageFormatter):
             "crop_values": torch.cat(cut),
             "crop_grids": torch.tensor(grids, dtype=torch.long),
         }
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return the image processor's settings, and whether it looks closer."""
+        return {**super().image_settings(), "crops": self._crops}
 
     def _choose_grid(self, image: Image.Image) -> Grid:
         size = self.geometry.size
