@@ -13,24 +13,11 @@ from finesight.data.leak_pairs import show_leaks
 from finesight.data.learned_groups import describe_learned
 from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
-from finesight.evaluate.agreement import Agreement, answer_both_ways, compare_answers
 from finesight.evaluate.image_scores import add_image_scores, open_scorer
 from finesight.evaluate.tasks import answer_one, evaluate_all, guess_all, probe, score_all
 from finesight.evaluate.verdict import judge
-from finesight.exporting.card import write_card
-from finesight.exporting.merge import is_rounded, merge_for_good
-from finesight.exporting.place import (
-    put_in_place,
-    require_exportable,
-    require_free,
-    require_room,
-    require_same,
-    written_beside,
-)
-from finesight.exporting.questions import draw_questions, put_into_tokens
 from finesight.keeping import keep_images, require_keepable
-from finesight.models.export import exported_spec, published_dtype, save_checkpoint
-from finesight.models.load import choose_dtype, describe_model, load_model
+from finesight.models.load import describe_model
 from finesight.models.loaded import Loaded
 from finesight.models.published import describe_stand_ins
 from finesight.models.quantize import require_bitsandbytes
@@ -202,41 +189,3 @@ def ask_both(run: RunDir, file: Path, question: str, *, max_new_tokens: int = 64
     before = answer_one(loaded, example, max_new_tokens=max_new_tokens)
     load_best(loaded, run)
     return {"before": before, "after": answer_one(loaded, example, max_new_tokens=max_new_tokens)}
-
-
-def export_run(
-    run: RunDir,
-    target: Path,
-    *,
-    dtype: str | None = None,
-    questions: int = 100,
-    max_tokens: int | None = None,
-) -> Agreement:
-    """Write a run's tuned model into a folder that transformers loads, and make sure that it answers the same.
-
-    `dtype` is the weights' number format, by default the one of the published checkpoint. Raises `CheckFailed` when the
-    folder, loaded anew, does not answer held-out questions as the tuned model did; it then lies beside `target`.
-    """
-    require_exportable(run)
-    require_free(target)
-    model = run.recipe.model
-    asked = draw_questions(run.recipe, run.data_root, questions)
-    loaded = open_untuned(run)
-    load_best(loaded, run)
-    number_format = choose_dtype(dtype) if dtype else published_dtype(model, loaded, run.data_root)
-    require_room(loaded, number_format, target)
-    rounded = is_rounded(loaded, number_format)
-    answer = partial(answer_both_ways, max_tokens=max_tokens)
-    tuned = answer(loaded, put_into_tokens(loaded.formatter, asked, run.recipe))
-
-    merge_for_good(loaded, run)
-    with written_beside(target) as folder:
-        save_checkpoint(model, loaded, folder, number_format)
-        del loaded
-        exported = load_model(exported_spec(model, folder), data_root=run.data_root)
-        answered = answer(exported, put_into_tokens(exported.formatter, asked, run.recipe))
-        agreement = compare_answers(tuned, answered, rounded=rounded)
-        require_same(agreement, folder, target)
-        write_card(run, exported, agreement, number_format, folder)
-        put_in_place(folder, target)
-    return agreement

@@ -168,7 +168,7 @@ def test_a_moondream_is_a_checkpoint_for_the_next_recipe(year: str, tmp_path: Pa
 @pytest.fixture(scope="module")
 def checkpoint(runs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model's folder, exported in bfloat16."""
-    from finesight.run import export_run
+    from finesight.export import export_run
 
     folder = tmp_path_factory.mktemp("checkpoint") / "reader"
     export_run(RunDir.existing(runs("text, llama")), folder, dtype="bfloat16")

@@ -43,7 +43,7 @@ def export(
     tuned = RunDir.existing(run)
     if data_root is not None:
         tuned = RunDir(tuned.path, tuned.asked, data_root.resolve())
-    from finesight.run import export_run
+    from finesight.export import export_run
 
     agreement = export_run(tuned, folder, dtype=dtype, questions=questions, max_tokens=max_tokens_per_device)
     print(
