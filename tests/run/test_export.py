@@ -240,7 +240,7 @@ def test_the_card_says_what_was_measured(runs: Callable[[str], Path], tmp_path: 
 def test_a_folder_that_answers_otherwise_is_refused(
     runs: Callable[[str], Path], tmp_path: Path, finesight: Finesight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finesight.run.merge_for_good", lambda loaded, run: take_off_adapters(loaded))
+    monkeypatch.setattr("finesight.export.merge_for_good", lambda loaded, run: take_off_adapters(loaded))
     ended = finesight("export", runs("siglip and gemma"), tmp_path / "exported")
     assert ended.code == 1
     assert "the exported model is not the tuned one: of 10 questions they disagree on 10, first on" in ended.stderr
@@ -286,7 +286,7 @@ def test_an_interruption_leaves_nothing(
     def interrupt(*arguments: Any, **named: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"finesight.run.{where}", interrupt)
+    monkeypatch.setattr(f"finesight.export.{where}", interrupt)
     assert finesight("export", runs("clip and llama"), tmp_path / "exported").code == 130
     assert list(tmp_path.iterdir()) == []
 
