@@ -298,6 +298,7 @@ from finesight.models.load import load_model
 from finesight.recipe.model import Model
 from finesight.tune.weights import load_parts, load_trained
 
+torch.set_num_threads(1)  # as in the tests: sums over more threads differ in their last bits
 cases = json.loads(Path(sys.argv[1]).read_text())
 worst = {}
 for case in cases:
