@@ -162,7 +162,10 @@ class RunDir:
         if lacking := _lacking(path):
             raise UserError(
                 f"{path}: not a run folder (it has no {lacking[0]})",
-                hint="give the folder that `finesight run` printed on its last line",
+                hint="a model folder: `finesight evaluate` measures it, and a recipe starts from it by "
+                "model.name_or_path"
+                if (path / "config.json").is_file()
+                else "give the folder that `finesight run` printed on its last line",
             )
         recipe = read_any_recipe(path / RECIPE_FILE)
         return cls(path, recipe, Path(_read_json(path / ENVIRONMENT_FILE)["data_root"]))

@@ -131,6 +131,9 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_list_gives_every_shelf_and_one_alone() -> None:
     shelves = json.loads(finesight("list", "--json").stdout)
     assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models", "shipped", "blueprints"]
+    revisions = [row["about"] for row in shelves["blueprints"] if row["name"] == "vikhyatk/moondream2"]
+    assert ["2024-08-26" in about for about in revisions] == [True, False]
+    assert ["2025-06-21" in about for about in revisions] == [False, True]
     kinds = ["llava_json", "vqa_json", "vqa_csv", "vqa_parquet", "multiple_choice", "coco_captions", "svg_captions"]
     assert [entry["name"] for entry in shelves["kinds"]] == [*kinds, "python", "scenes"]
     assert all(entry["about"] for shelf in shelves.values() for entry in shelf)

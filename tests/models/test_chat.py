@@ -109,6 +109,29 @@ def test_a_tokenizer_without_a_template_is_told_the_built_in_names() -> None:
     assert all(name in caught.value.hint for name in builtin_templates())
 
 
+@pytest.mark.parametrize("name", ["llava-1.5", "plain"])
+def test_a_built_in_template_writes_strings_and_pieces_alike(name: str) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = read_template(name, Path())
+    pieces = [{"type": "image"}, {"type": "text", "text": QUESTION.text}]
+    written = [
+        tokenizer.apply_chat_template(
+            [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": answer},
+            ],
+            tokenize=False,
+        )
+        for content, answer in (
+            (f"{IMAGE_TOKEN}\n{QUESTION.text}", ANSWER.text),
+            (pieces, [{"type": "text", "text": ANSWER.text}]),
+        )
+    ]
+    assert written[0] == written[1]
+    assert f"{IMAGE_TOKEN}\n{QUESTION.text}" in written[0]
+
+
 WITHOUT_SYSTEM = {"moondream": 4, "moondream-starmie": 4, "paligemma": 2}
 """Templates of models that were never given a system turn, and the turns of their longest conversation here."""
 

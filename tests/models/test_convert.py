@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from finesight.errors import ModelError, UserError, WriteError
 from finesight.models import convert
 from finesight.models.convert import convert_checkpoint
 from finesight.models.loaded import Loaded
+from finesight.models.pickles import read_pickle
 from finesight.schema import Example
 
 Tensors = dict[str, Any]
@@ -180,6 +182,24 @@ def test_a_pickle_that_would_run_code_is_refused_plainly(zipped: bool, folder: P
     assert not (tmp_path / "safe").exists()
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_a_pickle_of_any_age_would_run_is_named(
+    protocol: int, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    file = tmp_path / "pytorch_model.bin"
+    poisoned = {"weight": torch.zeros(2), "first": os.getcwd, "second": Malicious(tmp_path / "ran")}
+    file.write_bytes(pickle.dumps(poisoned, protocol=protocol))
+    with pytest.raises(ModelError, match=r"would run \w+\.getcwd when it is opened") as caught:
+        read_pickle(file)
+    assert "from a source that you trust" in caught.value.hint
+    for zipped in (True, False):
+        torch.save({"b": poisoned["second"]}, file, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(ModelError, match=r"would run \w+\.system when it is opened"):
+            read_pickle(file)
+    assert not (tmp_path / "ran").exists()
+    assert not recwarn.list
+
+
 def write(content: object) -> Callable[[Path], object]:
     return lambda folder: torch.save(content, folder / "pytorch_model.bin")
 
@@ -205,6 +225,36 @@ def point_outside(folder: Path) -> None:
     )
 
 
+def break_the_index(folder: Path) -> None:
+    divide(folder, 2)
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {')
+
+
+def empty_the_index(folder: Path) -> None:
+    divide(folder, 2)
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {}}')
+
+
+SPOILT = {
+    "torn": (truncate, r"pytorch_model\.bin: (damaged|no pickle of tensors)"),
+    "empty": (lambda folder: (folder / "pytorch_model.bin").write_bytes(b""), ": (damaged|the weights cannot be)"),
+    "pointer": (point, "a Git LFS pointer"),
+    "shard": (lose_a_shard, r"pytorch_model-00002-of-00002\.bin: listed in .*, but not there"),
+    "outside": (point_outside, r"names \.\./other\.bin, which is not in the folder"),
+    "index": (break_the_index, r"pytorch_model\.bin\.index\.json: cannot be read as JSON"),
+    "nothing": (empty_the_index, "does not say which file holds which tensor"),
+}
+"""What is refused alike whether it is converted or loaded."""
+
+
+@pytest.mark.parametrize("fault", [fault for fault in SPOILT if fault != "torn"])
+def test_what_cannot_be_converted_cannot_be_loaded_for_the_same_reason(fault: str, folder: Path) -> None:
+    spoil, message = SPOILT[fault]
+    spoil(folder)
+    with pytest.raises(ModelError, match=message):
+        load_folder(folder)
+
+
 def convert_first(folder: Path) -> None:
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
 
@@ -212,17 +262,14 @@ def convert_first(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (truncate, r"pytorch_model\.bin: (damaged|no pickle of tensors)"),
-        (point, "a Git LFS pointer"),
+        *SPOILT.values(),
         (write([torch.zeros(2)]), "a list, not tensors by their names"),
         (write({"state_dict": {"a": torch.zeros(2)}}), "what it calls state_dict is no tensor"),
         (write({"a": torch.zeros(2).to_sparse()}), "what it calls a is no tensor"),
-        (lose_a_shard, r"pytorch_model-00002-of-00002\.bin: listed in .*, but not there"),
-        (point_outside, r"names \.\./other\.bin, which is not in the folder"),
         (convert_first, "in safetensors already"),
         (lambda folder: (folder / "pytorch_model.bin").unlink(), r"no weights in \.bin"),
     ],
-    ids=["torn", "pointer", "list", "nested", "sparse", "shard", "outside", "safetensors", "none"],
+    ids=[*SPOILT, "list", "nested", "sparse", "safetensors", "none"],
 )
 def test_what_is_no_checkpoint_in_bin_is_refused(
     spoil: Callable[[Path], object], message: str, folder: Path, tmp_path: Path

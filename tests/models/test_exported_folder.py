@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from checkpoint_making import logits_of, save_folder
+from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
-from finesight.models.export import exported_spec, published_dtype, save_checkpoint
+from finesight.models.export import exported_spec, needs_torchvision, published_dtype, save_checkpoint
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.recipe.model import HfModel, LlavaModel, Model, MoondreamModel
@@ -78,6 +79,19 @@ def test_another_image_text_model(model_type: str, tmp_path: Path, examples: tup
     assert again.prefix_ids.tolist() == question.prefix_ids.tolist()
     assert torch.allclose(forward(exported, examples[0]), expected, atol=1e-4)
     assert AutoModelForImageTextToText.from_pretrained(tmp_path / "exported").dtype == torch.float32
+    assert needs_torchvision(exported)
+
+
+def test_transformers_own_pipeline_asks_an_exported_llava(llava_folder: Path, tmp_path: Path) -> None:
+    spec = LlavaModel(kind="llava", name_or_path=str(llava_folder), chat_template="llava-1.5")
+    exported = export(spec, load_model(spec, data_root=Path()), tmp_path / "exported")
+    assert not needs_torchvision(exported)
+    processor = AutoProcessor.from_pretrained(tmp_path / "exported")
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "exported")
+    asking = pipeline("image-text-to-text", model=model, processor=processor)
+    pieces = [{"type": "image", "image": Image.new("RGB", (32, 32), "red")}, {"type": "text", "text": "what is it?"}]
+    ((told,),) = asking([[{"role": "user", "content": pieces}]], max_new_tokens=2)
+    assert told["generated_text"][-1]["role"] == "assistant"
 
 
 def forward(loaded: Loaded, example: Example) -> torch.Tensor:

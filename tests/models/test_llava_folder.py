@@ -12,7 +12,7 @@ import pytest
 import torch
 from checkpoint_making import CLIP_PROCESSOR, load_folder, logits_of, rewrite_json, rewrite_tensors, save_folder
 from safetensors.torch import load_file
-from transformers import LlavaProcessor
+from transformers import AutoTokenizer, LlavaProcessor
 
 from finesight.errors import ModelError
 from finesight.models.load import describe_model, load_model
@@ -231,6 +231,22 @@ def test_an_image_token_that_is_not_the_configurations_is_refused(folder: Path, 
     rewrite_json(folder / "config.json", lambda config: config.update(image_token_index=image_token))
     with pytest.raises(ModelError, match=rf"image token is {image_token}: images would never reach"):
         load_folder(folder)
+
+
+def test_an_image_token_that_ends_texts_is_refused(folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.eos_token = "<image>"
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="<image> is both an image's place and the end of a text"):
+        load_folder(folder)
+
+
+def test_a_chat_template_of_its_own_file_that_is_broken_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    for content, message in (("{", "cannot be read as JSON"), ('{"template": ""}', "holds no chat_template")):
+        (folder / "chat_template.json").write_text(content, encoding="utf-8")
+        with pytest.raises(ModelError, match=rf"chat_template\.json: {message}"):
+            load_folder(folder)
 
 
 def test_a_tokenizer_that_knows_no_image_token_is_refused(folder: Path) -> None:

@@ -16,8 +16,31 @@ def test_a_name_of_two_words_is_on_the_hub(tmp_path: Path) -> None:
 
 def test_a_folder_below_the_data_root_goes_before_the_hub(tmp_path: Path) -> None:
     (tmp_path / "someone" / "some-model").mkdir(parents=True)
-    found = locate("someone/some-model", "v2", tmp_path)
+    found = locate("someone/some-model", None, tmp_path)
     assert found == Location(str(tmp_path / "someone" / "some-model"), None, is_folder=True)
+
+
+def test_a_folder_has_no_revision(tmp_path: Path) -> None:
+    (tmp_path / "someone" / "some-model").mkdir(parents=True)
+    for name in ("someone/some-model", "finesight/starter"):
+        with pytest.raises(ModelError, match="a folder of this machine, which has no revision v2") as caught:
+            locate(name, "v2", tmp_path)
+        assert "leave out revision" in caught.value.hint
+
+
+def test_a_folder_where_the_command_is_started_is_not_taken_for_the_hubs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shell" / "someone" / "some-model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "shell")
+    with pytest.raises(ModelError, match=r"no such checkpoint folder, but .*some-model is there") as caught:
+        locate("someone/some-model", None, tmp_path / "data")
+    assert "relative to the data root" in caught.value.hint
+    assert locate("someone/some-model", None, tmp_path / "shell").is_folder
+
+
+def test_a_hub_name_keeps_the_folder_that_was_looked_for_first(tmp_path: Path) -> None:
+    assert locate("someone/some-model", None, tmp_path).missing_folder == tmp_path / "someone" / "some-model"
 
 
 def test_a_full_path_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_number_formats_are_the_recipes(tmp_path: Path, make_model: Callable[...
 
 def test_a_llava_is_no_text_model_and_the_other_way_round(tmp_path: Path, make_model: Callable[..., Loaded]) -> None:
     make_model().model.config.save_pretrained(tmp_path / "language")
-    with pytest.raises(ModelError, match="a LLaVA, and no language model by itself") as caught:
+    with pytest.raises(ModelError, match="type 'llava', and no language model by itself") as caught:
         load(in_folder(), tmp_path)
     assert "kind: llava" in caught.value.hint
     make_model(None).model.config.save_pretrained(tmp_path / "language")

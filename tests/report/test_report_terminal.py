@@ -12,6 +12,7 @@ from rich.table import Table
 from run_folder import write_run
 
 from finesight import numerals
+from finesight.report.tables import learning_summary
 from finesight.report.terminal import comparison_table, parameter_table, verdict_lines
 
 
@@ -92,6 +93,12 @@ def test_a_comparison_shows_names_as_they_are() -> None:
         "warning: held_out: [few] groups",
     ):
         assert expected in shown
+
+
+def test_what_no_gradient_reaches_of_what_is_trained_is_said() -> None:
+    stage = {"trainable": 3_000, "learning": 2_000, "total": 4_000}
+    assert learning_summary(stage).endswith("parameters are trainable (75 %). A gradient reaches 2,000 of them.")
+    assert learning_summary({**stage, "learning": 3_000}).endswith("(75 %).")
 
 
 def test_the_parameters_of_each_stage_are_shown(tmp_path: Path) -> None:

@@ -340,6 +340,7 @@ def test_what_the_earlier_run_learned_from_is_a_leak(asked_before: Callable[...,
     assert ended.code == 1
     # Of twelve pictures the earlier run kept two for its test set.
     assert "test and train and validation of first/run share 10 × same image (20 examples of test" in ended.stdout
+    assert "hint: keep the earlier run's data.split and seed" in ended.stdout
 
 
 def test_a_leak_that_is_allowed_is_in_the_headline(
@@ -349,7 +350,9 @@ def test_a_leak_that_is_allowed_is_in_the_headline(
     assert ended.code == 0, ended.stderr
     verdict = json.loads((tmp_path / "second" / "verdict.json").read_text("utf-8"))
     assert any("of first/run share 10 × same image" in warning for warning in verdict["headline"]["warnings"])
-    assert "train and validation of first/run" in (tmp_path / "second" / "report.html").read_text("utf-8")
+    page = (tmp_path / "second" / "report.html").read_text("utf-8")
+    assert "train and validation of first/run" in page
+    assert "continued an earlier one (first/run), whose tuned model is its" in page
 
 
 def test_where_the_earlier_data_are_not_recorded_that_is_said(

@@ -160,6 +160,8 @@ def test_a_moondream_is_a_checkpoint_for_the_next_recipe(year: str, tmp_path: Pa
     card = (tmp_path / "exported" / CARD_FILE).read_text("utf-8")
     assert "model: {kind: moondream, name_or_path: FOLDER}" in card
     assert "```python" not in card
+    assert "library_name" not in card
+    assert "pipeline_tag" not in card
     recipe = tmp_path / "run of it" / "recipe.yaml"
     checked = finesight("check", recipe, "--set", f"model.name_or_path={tmp_path / 'exported'}")
     assert checked.code == 0, checked.stdout + checked.stderr
@@ -232,6 +234,9 @@ def test_the_card_says_what_was_measured(runs: Callable[[str], Path], tmp_path: 
     assert "| tune | language | lora r=4 |" in card
     assert "finesight run recipe.yaml --data-root DATA" in card
     assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: image-text-to-text\n")
+    assert "torchvision" not in card
+    asked = finesight("ask", tmp_path / "exported", run.parent / "data" / "0.png", "Is it blue?")
+    assert (asked.code, "hint: a model folder" in asked.stderr, "model.name_or_path" in asked.stderr) == (2, True, True)
     assert (tmp_path / "exported" / "recipe.yaml").read_bytes() == (run / "recipe.yaml").read_bytes()
     for name, content in contents(tmp_path / "exported").items():
         assert str(run.parent).encode() not in content, f"{name} names a folder of this machine"

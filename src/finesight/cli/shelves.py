@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from finesight.evaluate.metrics.metrics import METRICS
-from finesight.models.blueprint import read_blueprints
+from finesight.models.blueprint import EVERY_REVISION, Blueprint, read_blueprints
 from finesight.models.shipped import shipped_models, shipped_name
 from finesight.recipe.builtin import builtin_recipes
 from finesight.recipe.model import Model
@@ -33,7 +33,14 @@ def _shipped() -> Rows:
 
 def _blueprints() -> Rows:
     """Return the published models that are known without their weights, by each of their hub names."""
-    return [(name, blueprint.about) for blueprint in read_blueprints() for name in blueprint.names]
+    return [(name, _about(blueprint)) for blueprint in read_blueprints() for name in blueprint.names]
+
+
+def _about(blueprint: Blueprint) -> str:
+    """Return what a blueprint describes, and of which revisions where those differ."""
+    if blueprint.revisions == EVERY_REVISION:
+        return blueprint.about
+    return f"{blueprint.about} (revisions {', '.join(blueprint.revisions)})"
 
 
 SHELVES: Mapping[str, Callable[[], Rows]] = {

@@ -9,7 +9,7 @@ import torch
 
 from finesight.data.sources.read import put_questions
 from finesight.evaluate.agreement import Agreement
-from finesight.models.export import image_token_of
+from finesight.models.export import image_token_of, needs_torchvision
 from finesight.models.loaded import Loaded
 from finesight.report.card import CARD_FILE, RECIPE_COPY, ExportFacts, model_card
 from finesight.report.files import read_files
@@ -32,6 +32,7 @@ def write_card(run: RunDir, loaded: Loaded, agreement: Agreement, dtype: torch.d
         adds_special_tokens=_adds_special_tokens(loaded),
         takes_pieces=loaded.formatter.chat.content_style == "list",
         image_token=image_token_of(run.recipe.model, loaded),
+        needs_torchvision=needs_torchvision(loaded),
     )
     write_text(folder / CARD_FILE, model_card(read_files(run), facts))
     shutil.copyfile(run.path / RECIPE_FILE, folder / RECIPE_COPY)

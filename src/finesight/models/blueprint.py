@@ -6,6 +6,7 @@ configuration alone: parameters are counted and a rehearsal is cut from it, but 
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from pydantic import BaseModel, ConfigDict
 
 _BRACES = re.compile(r"\{([^{}]+)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+EVERY_REVISION = ("*",)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Blueprint(Facts):
     """The first line of its file."""
     names: tuple[str, ...]
     """The hub names that it stands for."""
-    revisions: tuple[str, ...] = ("*",)
+    revisions: tuple[str, ...] = EVERY_REVISION
     """Which of the hub's revisions, as shell patterns. A recipe that names none means `main`."""
     known: str
     """What of it is known to be as published."""
@@ -131,6 +134,23 @@ class Blueprint(Facts):
 def find_blueprint(name_or_path: str, revision: str | None = None) -> Blueprint | None:
     """Return the blueprint of a hub name, or None where none is known. A folder has none: it says all of itself."""
     return next((known for known in read_blueprints() if known.stands_for(name_or_path, revision)), None)
+
+
+def known_revisions(name: str) -> tuple[str, ...]:
+    """Return the revisions of a hub name that have blueprints, none where every one has the same or there is none."""
+    return tuple(
+        revision
+        for blueprint in read_blueprints()
+        for revision in blueprint.revisions
+        if name in blueprint.names and blueprint.revisions != EVERY_REVISION
+    )
+
+
+def suggest_name(name_or_path: str) -> str:
+    """Return the known hub name that is a slip of the hand away from this one, or an empty text."""
+    known = [name for blueprint in read_blueprints() for name in blueprint.names]
+    close = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.9)
+    return close[0] if close and close[0] != name_or_path else ""
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from transformers.utils import cached_file
 
 from finesight.errors import ModelError
+from finesight.models.blueprint import known_revisions, suggest_name
+from finesight.models.json_files import read_json
 from finesight.models.location import Location
 from finesight.models.tokenizers import first_line
 
@@ -43,10 +44,19 @@ def require_no_adapter(location: Location) -> None:
 def no_model_there(location: Location, error: Exception, *, hint: str) -> ModelError:
     """Return what a person reads when a checkpoint has no configuration."""
     if location.is_folder and (adapter := find_file(location, ADAPTER_CONFIG)):
-        base = json.loads(adapter.read_text("utf-8")).get("base_model_name_or_path")
+        base = read_json(adapter).get("base_model_name_or_path")
         return ModelError(
             f"{location}: a LoRA adapter alone, without the model that it was tuned on ({base})",
             hint="merge the two (peft: merge_and_unload) and name the folder of the whole; the adapters of a finesight "
             "run go on by model.continue_from",
         )
-    return ModelError(f"{location}: no model can be found there ({first_line(error)})", hint=hint)
+    if location.missing_folder is None:
+        return ModelError(f"{location}: no model can be found there ({first_line(error)})", hint=hint)
+    if revisions := known_revisions(location.name_or_path):
+        hint = f"{hint}; blueprints stand for the revisions {', '.join(revisions)}"
+    meant = suggest_name(location.name_or_path)
+    return ModelError(
+        f"{location}: no model can be found there (no folder {location.missing_folder}; on the hub: "
+        f"{first_line(error)})",
+        hint=f"did you mean {meant}?" if meant else hint,
+    )

@@ -18,11 +18,10 @@ from transformers import AutoConfig
 
 from finesight.errors import ModelError, UserError, WriteError
 from finesight.models.location import Location, locate
-from finesight.models.pickles import read_pickle
+from finesight.models.pickles import INDEX, WEIGHTS, list_shards, read_pickle
 from finesight.models.tokenizers import first_line
 from finesight.runtime import follow
 
-WEIGHTS, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _OTHER_WEIGHTS = (".bin", ".safetensors", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf")
 _POSITIONS = "position_ids"
 """A buffer of old checkpoints that only counts, and that models make themselves."""
@@ -108,23 +107,14 @@ def _folder_of(location: Location) -> Path:
 
 
 def _shards_of(folder: Path) -> list[Path]:
-    """Return the files of the weights. Raises `ModelError` where there are none, or one that is listed is missing."""
-    if (folder / INDEX).is_file():
-        names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
-    elif (folder / WEIGHTS).is_file():
-        names = [WEIGHTS]
-    elif any(folder.glob("*.safetensors")):
+    """Return the files of the weights. Raises `ModelError` where there are none, or they are not whole."""
+    if shards := list_shards(folder):
+        return shards
+    if any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder}: its weights are in safetensors already", hint="use it as it is")
-    else:
-        raise ModelError(
-            f"{folder}: no weights in .bin ({WEIGHTS}, or parts of it with {INDEX})", hint="is the download complete?"
-        )
-    for name in names:
-        if Path(name).name != name:
-            raise ModelError(f"{folder / INDEX}: names {name}, which is not in the folder", hint="correct the index")
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder / name}: listed in {INDEX}, but not there", hint="is the download complete?")
-    return [folder / name for name in names]
+    raise ModelError(
+        f"{folder}: no weights in .bin ({WEIGHTS}, or parts of it with {INDEX})", hint="is the download complete?"
+    )
 
 
 def _is_tied(folder: Path) -> bool:

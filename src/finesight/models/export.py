@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import GenerationConfig, LlavaProcessor, PreTrainedTokenizerBase, ProcessorMixin, TokenizersBackend
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from finesight.models.families import has_class_token
 from finesight.models.hf.formatter import HfFormatter
@@ -87,6 +89,15 @@ def image_token_of(spec: Model, loaded: Loaded) -> str:
             return str(_own_processor(loaded).image_token)
         case _:
             return str(loaded.formatter.tokenizer.convert_ids_to_tokens(loaded.formatter.placeholder_id))
+
+
+def needs_torchvision(loaded: Loaded) -> bool:
+    """Return whether transformers' own processor of the family takes videos: it is made only beside torchvision."""
+    if not isinstance(loaded.formatter, HfFormatter):
+        return False
+    name = PROCESSOR_MAPPING_NAMES[loaded.model.config.model_type]
+    processor_class: type[ProcessorMixin] = getattr(transformers, name)
+    return "video_processor" in processor_class.get_attributes()
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from finesight.models.configs import open_config
 from finesight.models.families import image_geometry, require_attention, require_right_features, require_supported
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.image_scale import restore_image_scale
+from finesight.models.json_files import read_json
+from finesight.models.kinds import name_kind
 from finesight.models.llava_phi import HEAD_BIAS, llava_class
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
@@ -39,6 +40,7 @@ LLAVA_PARTS = PartMap(
         "language": ("model.language_model", "lm_head"),
     }
 )
+_WHAT_IS_LLAVA = "kind: llava loads LlavaForConditionalGeneration; kind: assembled puts one together from parts"
 LLAVA_TRAITS = Traits(sees_images=True, takes_custom_mask=True)
 
 
@@ -90,8 +92,7 @@ def read_llava_config(location: Location, *, may_stand_in: bool = False) -> Llav
     if not isinstance(config, LlavaConfig):
         raise ModelError(
             f"{location}: a model of type {config.model_type!r}, not LLaVA",
-            hint="kind: llava loads LlavaForConditionalGeneration; kind: assembled puts one together from parts; "
-            "kind: text loads a language model by itself",
+            hint="; ".join(filter(None, (name_kind(config.model_type), _WHAT_IS_LLAVA))),
         )
     require_supported(config.vision_config, "vision")
     require_supported(config.text_config, "language")
@@ -149,6 +150,11 @@ def _require_image_token(tokenizer: Any, config: LlavaConfig, image_token: str) 
             f"{config.image_token_id}: images would never reach the language model",
             hint="use the tokenizer that belongs to the checkpoint",
         )
+    if config.image_token_id == tokenizer.eos_token_id:
+        raise ModelError(
+            f"{image_token} is both an image's place and the end of a text: an answer would end in an image",
+            hint="correct image_token_index in config.json, or eos_token in the tokenizer's",
+        )
 
 
 def _image_processor(location: Location | None, size: int) -> Any:
@@ -175,4 +181,9 @@ def _image_processor(location: Location | None, size: int) -> Any:
 def _processor_template(location: Location) -> str | None:
     """Return the chat template that older checkpoints keep in a file of their own."""
     file = find_file(location, "chat_template.json")
-    return str(json.loads(file.read_text("utf-8"))["chat_template"]) if file else None
+    if file is None:
+        return None
+    template = read_json(file).get("chat_template")
+    if not isinstance(template, str):
+        raise ModelError(f"{file}: holds no chat_template", hint="give model.chat_template, which takes its place")
+    return template

@@ -10,8 +10,7 @@ from transformers.utils import logging
 
 from finesight.models.assemble import assembled_formatter, described_config, load_assembled
 from finesight.models.formatter import Formatter
-from finesight.models.hf.families import family_of
-from finesight.models.hf.load import hf_formatter, load_hf, meta_hf, read_hf_config
+from finesight.models.hf.load import family_of, hf_formatter, load_hf, meta_hf, read_hf_config
 from finesight.models.llava import LLAVA_PARTS, llava_formatter, load_llava, meta_llava, read_llava_config
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
@@ -86,7 +85,7 @@ def describe_model(spec: Model, *, data_root: Path, may_stand_in: bool = False) 
             return meta_moondream(describe_moondream(spec, data_root, may_stand_in=may_stand_in)), MOONDREAM_PARTS
         case HfModel():
             location = locate(spec.name_or_path, spec.revision, data_root)
-            hf_config = read_hf_config(location)
+            hf_config = read_hf_config(location, may_stand_in=may_stand_in)
             family = family_of(hf_config, str(location))
             return meta_hf(hf_config), family.parts
         case LlavaModel():

@@ -32,11 +32,10 @@ from finesight.data.standins.rows import stand_in_texts
 from finesight.errors import ModelError
 from finesight.models.assemble import assembled_config
 from finesight.models.at_hand import IMAGE_PROCESSOR_FILES, TOKENIZER_FILES, Checkpoint, find_checkpoint
-from finesight.models.blueprint import Blueprint, find_blueprint
+from finesight.models.blueprint import Blueprint, find_blueprint, suggest_name
 from finesight.models.chat import read_template
 from finesight.models.configs import read_blueprint_config
-from finesight.models.hf.families import family_of
-from finesight.models.hf.load import read_hf_config
+from finesight.models.hf.load import family_of, read_hf_config
 from finesight.models.hf.narrow import narrow_config
 from finesight.models.llava import read_llava_config
 from finesight.models.load import silence_libraries
@@ -140,6 +139,7 @@ class _Maker:
                 **self._spoken_to(spec),
                 **self._packed(spec),
                 "name_or_path": self.places.of(spec.name_or_path),
+                "revision": None,  # a folder has none
                 "image_size": smaller_image_size(spec.image_size, real.vision_config),
             }
         )
@@ -176,6 +176,7 @@ class _Maker:
                 **(self._packed(spec) if spec.config is None else {}),
                 "config": small.config,
                 "name_or_path": small.name_or_path,
+                "revision": None,
                 "tokenizer": self._tokenizer(spec.tokenizer, "plain"),
             }
         )
@@ -198,6 +199,7 @@ class _Maker:
                 **self._spoken_to(spec),
                 **self._packed(spec),
                 "name_or_path": self.places.of(spec.name_or_path),
+                "revision": None,  # a folder has none
                 "image_processor": {**spec.image_processor, **self._fewer_tiles(real, spec)},
             }
         )
@@ -221,7 +223,8 @@ class _Maker:
         size = write_random(smaller_moondream(real, None if is_own else len(tokenizer)), tokenizer, target)
         self._say_size(target, size)
         place = self.places.of(spec.name_or_path)
-        return spec.model_copy(update={**self._spoken_to(spec), "name_or_path": place, "tokenizer": None})
+        own = {"name_or_path": place, "revision": None, "tokenizer": None}
+        return spec.model_copy(update={**self._spoken_to(spec), **own})
 
     def _fewer_tiles(self, config: PreTrainedConfig, spec: HfModel) -> dict[str, Any]:
         """Return what spares an Idefics its up to 17 tiles a picture, which are minutes even in miniature."""
@@ -242,7 +245,7 @@ class _Maker:
             whole = read_blueprint_config(part.blueprint) if part.blueprint else real
         self._save(AutoModel.from_config(smaller_checkpoint(whole)), target, part.found)
         self._stand_in_processor(part.name, part.found, real, target)
-        return PartSource(name_or_path=self.places.of(part.name), revision=part.revision)
+        return PartSource(name_or_path=self.places.of(part.name))
 
     def _language(self, part: _Part, real: PreTrainedConfig, template: str, *extra_tokens: str) -> PartSource:
         if part.written is not None:
@@ -251,7 +254,7 @@ class _Maker:
         if tokenizer := self._stand_in_tokenizer(part.name, part.revision, part.found, template, *extra_tokens):
             _fit(config, tokenizer)
         self._save(AutoModelForCausalLM.from_config(config), target, part.found, tokenizer)
-        return PartSource(name_or_path=self.places.of(part.name), revision=part.revision)
+        return PartSource(name_or_path=self.places.of(part.name))
 
     def _tokenizer(self, spec: TokenizerSpec, template: str, *extra_tokens: str) -> TokenizerSpec:
         if spec.name_or_path is None:
@@ -345,7 +348,11 @@ class _Maker:
         self.words.append(f"model: {name} is not on this machine: its blueprint stands in")
 
     def _assume(self, name: str, what: str) -> None:
-        self.words.append(f"warning: {name} is not on this machine: {what} is ASSUMED, which may not be what it is")
+        meant = suggest_name(name)
+        self.words.append(
+            f"warning: {name} is not on this machine: {what} is ASSUMED, which may not be what it is"
+            + (f" (did you mean {meant}?)" if meant else "")
+        )
 
     def _target(self, name: str) -> Path:
         return self.folder / self.places.of(name)

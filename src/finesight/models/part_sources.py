@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from finesight.models.tokenizers import learn_tokenizer, load_tokenizer
 from finesight.models.weights import load_weights
 from finesight.recipe.model import PartSource, TokenizerSpec
 
+_CHECKED_BY = re.compile(r"^(Class v|V)alidation error for .*?: (ValueError|TypeError): ")
+"""What the library says before what is wrong."""
 Texts = Callable[[], Iterable[str]]
 """Gives the training text, when a tokenizer has to be learned from it."""
 
@@ -105,7 +108,8 @@ def _written_config(written: dict[str, Any], where: str) -> PreTrainedConfig:
         config = AutoConfig.for_model(written["model_type"], **settings)
     except (ValueError, TypeError, StrictDataclassError) as error:
         raise ModelError(
-            f"{where}.config: {' '.join(str(error).split())}", hint="see transformers' documentation"
+            f"{where}.config: {_CHECKED_BY.sub('', ' '.join(str(error).split()))}",
+            hint="see transformers' documentation",
         ) from error
     if unknown := sorted(settings.keys() - known):
         # transformers keeps a misspelt setting and takes its default instead.

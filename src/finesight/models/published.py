@@ -22,7 +22,7 @@ from finesight.models.moondream.layouts import find_layout
 from finesight.models.moondream.load import describe_moondream, meta_moondream
 from finesight.models.text import meta_text, read_text_config
 from finesight.models.weights import list_faults
-from finesight.recipe.model import AssembledModel, LlavaModel, Model, MoondreamModel, PartSource, TextModel
+from finesight.recipe.model import AssembledModel, HfModel, LlavaModel, Model, MoondreamModel, PartSource, TextModel
 
 FORMATS = {
     "float32": torch.float32,
@@ -77,6 +77,8 @@ def fit_published(spec: Model, data_root: Path) -> Iterator[Fitted]:
 
 def describe_stand_ins(spec: Model, data_root: Path) -> Iterator[str]:
     """Yield a line for each checkpoint of the recipe's model that is not on this machine, and has a blueprint."""
+    if isinstance(spec, HfModel):
+        return  # no blueprint is of any of its families
     for name, revision in named_checkpoints(spec):
         if find_stand_in(locate(name, revision, data_root)):
             yield f"{name} is not on this machine: its blueprint stands in (finesight list blueprints)"

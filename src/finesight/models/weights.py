@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 from finesight.errors import ModelError
 from finesight.models.checkpoint_files import require_no_adapter
 from finesight.models.location import Location
-from finesight.models.pickles import refused_pickle
+from finesight.models.pickles import list_shards, quietly_unpickled, refused_pickle
 from finesight.models.tokenizers import first_line
 
 SHOWN = 3
@@ -33,17 +34,21 @@ def load_weights(
     """
     location.require_weights()
     require_no_adapter(location)
+    folder = Path(location.name_or_path)
+    # Of two formats transformers reads safetensors.
+    pickles = list_shards(folder) if location.is_folder and not any(folder.glob("*.safetensors")) else []
     try:
-        model, info = model_class.from_pretrained(
-            location.name_or_path,
-            revision=location.revision,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are listed below, by name
-            **arguments,
-        )
+        with quietly_unpickled():
+            model, info = model_class.from_pretrained(
+                location.name_or_path,
+                revision=location.revision,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are listed below, by name
+                **arguments,
+            )
     except UnpicklingError as error:
-        raise refused_pickle(str(location), error) from error
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise refused_pickle(str(location), error, pickles) from error
+    except (OSError, EOFError, SafetensorError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"{location}: the weights cannot be loaded ({first_line(error)})",
             hint="is the download complete, and of the kind of model that the recipe says?",

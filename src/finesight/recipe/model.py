@@ -74,10 +74,10 @@ class LlavaModel(ImageLoading):
 
 
 class HfModel(Loading):
-    """Any other image-text model of Hugging Face whose processor expands its own image tokens."""
+    """An image-text model of one of nine further families, whose processor expands its own image tokens."""
 
     kind: Literal["hf"]
-    """SmolVLM, Qwen2.5-VL, PaliGemma and other image-text models of Hugging Face."""
+    """SmolVLM, Idefics3, Qwen2-VL, Qwen2.5-VL, LLaVA-NeXT, LLaVA-OneVision, InternVL, PaliGemma or Gemma 3."""
     name_or_path: str
     """A folder (relative to the data root) or a hub name."""
     revision: str | None = None

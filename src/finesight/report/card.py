@@ -12,6 +12,7 @@ from finesight.recipe.model import AssembledModel, MoondreamModel
 from finesight.report.files import Content, RunFiles
 from finesight.report.tables import learning_summary
 from finesight.report.tasks import size, statement
+from finesight.report.words import continued_sentence
 
 CARD_FILE = "README.md"
 RECIPE_COPY = "recipe.yaml"
@@ -55,6 +56,9 @@ class ExportFacts:
     image_token: str
     """What stands for an image in a text; nothing for a model that sees none."""
 
+    needs_torchvision: bool
+    """Whether transformers makes its processor only where torchvision is installed."""
+
     @property
     def has_image(self) -> bool:
         """Whether the model sees images."""
@@ -78,8 +82,9 @@ def _header(files: RunFiles, facts: ExportFacts) -> Iterator[str]:
     yield "---"
     for name in _hub_names(files):
         yield f"base_model: {name}"
-    yield "library_name: transformers"
-    yield f"pipeline_tag: {'image-text-to-text' if facts.has_image else 'text-generation'}"
+    if not isinstance(files.recipe.model, MoondreamModel):  # which transformers alone does not load
+        yield "library_name: transformers"
+        yield f"pipeline_tag: {'image-text-to-text' if facts.has_image else 'text-generation'}"
     yield "tags: [finesight]"
     yield "---"
     yield ""
@@ -114,7 +119,7 @@ def _done(files: RunFiles) -> Iterator[str]:
         yield f"{stage['stage']}: {learning_summary(stage)} On the validation set, {chosen}."
     if continued := files.recipe.model.continue_from:
         yield ""
-        yield f'The run continued an earlier one ({continued.run}), whose tuned model is its "before".'
+        yield continued_sentence(continued.run)
 
 
 def _measured(files: RunFiles) -> Iterator[str]:
@@ -163,6 +168,12 @@ def _use(files: RunFiles, facts: ExportFacts) -> Iterator[str]:
     yield "```python"
     yield from _seeing_snippet(facts) if facts.has_image else _reading_snippet(facts)
     yield "```"
+    if facts.needs_torchvision:
+        yield ""
+        yield (
+            "transformers makes this family's processor only where torchvision is installed, for videos; finesight "
+            "does without."
+        )
     if not facts.has_image:
         yield ""
         yield "Where a question is about a text, the text stands before it, on lines of its own."

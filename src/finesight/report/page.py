@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from finesight.report.tables import (
 )
 from finesight.report.tasks import TaskView, view_task
 from finesight.report.templating import render
+from finesight.report.words import continued_sentence
 from finesight.rundir import RunDir, write_text
 
 REPORT_FILE = "report.html"
@@ -80,7 +82,7 @@ def gather(files: RunFiles) -> Page:
         name=files.recipe.name,
         started=str(files.environment.get("started", "")),
         verdict=headline.get("verdict", ""),
-        sentences=tuple(headline.get("sentences", ())),
+        sentences=(*headline.get("sentences", ()), *_continued(files)),
         warnings=tuple(headline.get("warnings", ())),
         replaced=tuple(files.rehearsal.get("replaced", ())),
         is_finished=progress.is_finished(files),
@@ -96,6 +98,13 @@ def gather(files: RunFiles) -> Page:
         recipe_lines=tuple(map(_colour_yaml, files.recipe_text.splitlines())),
         environment=environment_rows(files),
     )
+
+
+def _continued(files: RunFiles) -> Iterator[str]:
+    """Yield what "before" means where that is not the published model, once there is a verdict to be read."""
+    continued = files.recipe.model.continue_from
+    if continued is not None and files.verdict:
+        yield continued_sentence(continued.run)
 
 
 def render_report(page: Page) -> str:

@@ -89,7 +89,9 @@ def learning_summary(stage: Content) -> str:
     """Return how much of the model is trained in a stage, in a sentence; to the unit, to be held against a paper's."""
     trainable, total = stage["trainable"], stage["total"]
     share = f"{100 * trainable / total:.4g} %" if total else numerals.NOT_MEASURED
-    return f"{numerals.count(trainable)} of {numerals.count(total)} parameters are trainable ({share})."
+    learning = stage.get("learning", trainable)
+    reached = "" if learning == trainable else f" A gradient reaches {numerals.count(learning)} of them."
+    return f"{numerals.count(trainable)} of {numerals.count(total)} parameters are trainable ({share}).{reached}"
 
 
 def data_view(data: Content, folder: Path) -> DataView | None:

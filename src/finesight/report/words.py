@@ -32,6 +32,11 @@ OUTCOMES: Mapping[str, str] = {
 }
 
 
+def continued_sentence(run: str) -> str:
+    """Return what "before" means in a run that continued an earlier one."""
+    return f'The run continued an earlier one ({run}), whose tuned model is its "before".'
+
+
 def shorten(text: str, most: int) -> str:
     """Return `text`, cut at `most` characters with a mark where it is longer."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from transformers import PreTrainedConfig
-
-from finesight.errors import ModelError
 from finesight.models.parts import PartMap
 
 Join = Literal["first", "tiles", "padded tiles"]
@@ -93,25 +90,3 @@ FAMILIES: dict[str, Family] = {
         token_types={"token_type_ids": "images"},
     ),
 }
-
-
-def family_of(config: PreTrainedConfig, where: str) -> Family:
-    """Return what is known of a configuration's family; `where` is the checkpoint. Raises `ModelError` for others."""
-    if config.model_type in FAMILIES:
-        return FAMILIES[config.model_type]
-    raise ModelError(
-        f"{where}: a model of type {config.model_type!r}, which model.kind: hf does not know",
-        hint=_other_kind(config.model_type)
-        or f"known are {', '.join(sorted(FAMILIES))}; another whose processor expands its image tokens needs a line in "
-        "finesight/models/hf/families.py (which modules are vision, projector and language) and its name in "
-        "tests/hf_making.py",
-    )
-
-
-def _other_kind(model_type: str) -> str:
-    """Return what to write where another kind loads the model."""
-    if model_type == "llava":
-        return "model.kind: llava loads it"
-    if model_type in ("llama", "gemma", "gemma2", "phi", "qwen2"):
-        return "a language model by itself, which model.kind: text loads; it sees no images"
-    return ""

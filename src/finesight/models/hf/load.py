@@ -1,21 +1,23 @@
-"""Image-text models of Hugging Face whose processor expands its own image tokens: SmolVLM, Qwen2.5-VL, PaliGemma …"""
+"""Image-text models of nine families whose processor expands its own image tokens: SmolVLM, Qwen2.5-VL, PaliGemma …"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from finesight.errors import ModelError
 from finesight.models.chat import ChatFormat, read_template
-from finesight.models.hf.families import family_of
+from finesight.models.configs import open_config
+from finesight.models.hf.families import FAMILIES, Family
 from finesight.models.hf.formatter import HfFormatter
 from finesight.models.hf.processor import load_processor
+from finesight.models.kinds import name_kind
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
 from finesight.models.quantize import keep_differentiable, quantization_arguments
-from finesight.models.tokenizers import ensure_pad_token, first_line, require_vocabulary
+from finesight.models.tokenizers import ensure_pad_token, require_vocabulary
 from finesight.models.weights import load_weights
 from finesight.recipe.model import HfModel
 
@@ -65,15 +67,26 @@ def hf_formatter(spec: HfModel, config: PreTrainedConfig, data_root: Path) -> Hf
     return formatter
 
 
-def read_hf_config(location: Location) -> PreTrainedConfig:
+def read_hf_config(location: Location, *, may_stand_in: bool = False) -> PreTrainedConfig:
     """Return the checkpoint's configuration, of whatever family."""
-    try:
-        return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{location}: no model can be found there ({first_line(error)})",
-            hint="give a folder with config.json, relative to the data root, or a hub name (which needs the network)",
-        ) from error
+    return open_config(
+        location,
+        hint="give a folder with config.json, relative to the data root, or a hub name (which needs the network)",
+        may_stand_in=may_stand_in,
+    )
+
+
+def family_of(config: PreTrainedConfig, where: str) -> Family:
+    """Return what is known of a configuration's family; `where` is the checkpoint. Raises `ModelError` for others."""
+    if config.model_type in FAMILIES:
+        return FAMILIES[config.model_type]
+    raise ModelError(
+        f"{where}: a model of type {config.model_type!r}, which model.kind: hf does not know",
+        hint=name_kind(config.model_type)
+        or f"known are {', '.join(sorted(FAMILIES))}; another whose processor expands its image tokens needs a line in "
+        "finesight/models/hf/families.py (which modules are vision, projector and language) and its name in "
+        "tests/hf_making.py",
+    )
 
 
 def meta_hf(config: PreTrainedConfig) -> PreTrainedModel:

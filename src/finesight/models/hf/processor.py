@@ -17,6 +17,7 @@ from transformers import AutoImageProcessor, BatchFeature, PreTrainedTokenizerBa
 from transformers.utils import cached_file
 
 from finesight.errors import ModelError
+from finesight.models.json_files import read_json
 from finesight.models.location import Location
 from finesight.models.tokenizers import first_line, load_tokenizer
 
@@ -143,7 +144,7 @@ def _read_video_settings(location: Location) -> dict[str, Any]:
     file = cached_file(
         location.name_or_path, VIDEO_FILE, revision=location.revision, _raise_exceptions_for_missing_entries=False
     )
-    return dict(json.loads(Path(file).read_text("utf-8"))) if file else {}
+    return read_json(Path(file)) if file else {}
 
 
 def _require_known(settings: Mapping[str, Any], image_processor: Any) -> None:

@@ -17,6 +17,7 @@ from transformers.models.phi.modeling_phi import PhiRotaryEmbedding
 
 from finesight.errors import ModelError, WriteError
 from finesight.models.checkpoint_files import find_file
+from finesight.models.json_files import read_weight_map
 from finesight.models.loaded import Loaded
 from finesight.models.location import Location
 from finesight.models.moondream.config import CONFIG_FILE, Layout, MoondreamConfig, read_published
@@ -197,10 +198,8 @@ def save_moondream(loaded: Loaded, folder: Path) -> None:
 def _weight_files(location: Location) -> list[Path]:
     """Return the checkpoint's files of weights: one, or those that its index names. The hub's are fetched."""
     location.require_weights()
-    if index := find_file(location, _INDEX):
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = [_WHOLE]
+    index = find_file(location, _INDEX)
+    names = [_WHOLE] if index is None else sorted(set(read_weight_map(index).values()))
     files = [find_file(location, name) for name in names]
     if missing := [name for name, file in zip(names, files, strict=True) if file is None]:
         raise ModelError(

@@ -13,14 +13,13 @@ from transformers import PhiConfig, PreTrainedConfig, SiglipVisionConfig
 from finesight.errors import ModelError
 from finesight.models.checkpoint_files import find_file, no_model_there
 from finesight.models.configs import find_stand_in
+from finesight.models.kinds import MOONDREAM_TYPE, name_kind
 from finesight.models.location import Location
 
 Layout = Literal["2024", "2025"]
 """The year of a revision. It decides how tensors are named (`text_model.transformer.h.N.mixer.Wqkv`, or
 `text.blocks.N.attn.qkv`), and how images are seen."""
 CONFIG_FILE = "config.json"
-_PUBLISHED_TYPE = "moondream1"
-"""What moondream2 calls itself in every revision's config.json."""
 _OVERLAP_PATCHES = 4
 _MOST_CROPS = 12
 
@@ -92,10 +91,10 @@ def read_published(location: Location, *, may_stand_in: bool = False) -> dict[st
 def moondream_config(published: dict[str, Any], where: str) -> MoondreamConfig:
     """Return what a published config.json means: of 2024 with a `text_config`, of 2025 with a `config`."""
     kind = published.get("model_type")
-    if kind != _PUBLISHED_TYPE:
+    if kind != MOONDREAM_TYPE:
         raise ModelError(
             f"{where}: a model of type {kind!r}, not moondream2",
-            hint="kind: moondream loads the revisions of vikhyatk/moondream2",
+            hint=name_kind(kind) or "kind: moondream loads the revisions of vikhyatk/moondream2",
         )
     try:
         return _config_of_2025(published["config"], where) if "config" in published else _config_of_2024(published)
@@ -111,7 +110,7 @@ def published_settings(config: MoondreamConfig) -> dict[str, Any]:
     vision, text = config.vision_config.to_dict(), config.text_config.to_dict()
     if config.generation == "2024":
         return {
-            "model_type": _PUBLISHED_TYPE,
+            "model_type": MOONDREAM_TYPE,
             "vision_config": {name: vision[name] for name in _VISION_OF_2025.values()},
             "text_config": {name: text[name] for name in _TEXT_OF_2025.values()},
             "projector_hidden_size": config.projector_hidden_size,
@@ -126,7 +125,7 @@ def published_settings(config: MoondreamConfig) -> dict[str, Any]:
         "vision": {theirs: vision[ours] for theirs, ours in _VISION_OF_2025.items()} | crops,
         "text": {theirs: text[ours] for theirs, ours in _TEXT_OF_2025.items()},
     }
-    return {"model_type": _PUBLISHED_TYPE, "config": settings}
+    return {"model_type": MOONDREAM_TYPE, "config": settings}
 
 
 def _config_of_2024(published: dict[str, Any]) -> MoondreamConfig:

@@ -27,6 +27,11 @@ _REMEDY_OF_CHANCE = (
     "its headline (data.leakage_threshold)"
 )
 
+_REMEDY_OF_CONTINUING = (
+    "keep the earlier run's data.split and seed, so that its test set is this one's; or measure on data that neither "
+    "run saw; or set data.allow_leakage: true, which the report then says in its headline"
+)
+
 
 def check_data(
     recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]], earlier: LearnedEarlier | None = None
@@ -41,7 +46,7 @@ def check_data(
     yield from check_shown(recipe, sets)
     yield check_uses(sets)
     yield _check_reported(recipe)
-    yield from _check_leaks(recipe.data, leaks)
+    yield from _check_leaks(recipe.data, leaks, earlier)
     if earlier is not None and not earlier.is_known:
         yield Check(
             "leaks",
@@ -80,7 +85,7 @@ def _check_reported(recipe: Recipe) -> Check:
     return Check("reported", "pass", f"the verdict is on {names}, which neither teaches nor chooses the checkpoint")
 
 
-def _check_leaks(data: Data, leaks: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
+def _check_leaks(data: Data, leaks: Sequence[Mapping[str, Any]], earlier: LearnedEarlier | None) -> Iterator[Check]:
     if not leaks:
         looked = ", nor does one look alike" if data.split.look_alikes else "; look-alikes were not looked for"
         yield Check("leaks", "pass", f"no image, text or example of an evaluation set is also learned from{looked}")
@@ -89,8 +94,14 @@ def _check_leaks(data: Data, leaks: Sequence[Mapping[str, Any]]) -> Iterator[Che
             "leaks",
             "warning" if data.allow_leakage or leak["within_threshold"] else "failure",
             _leak_in_words(leak),
-            hint=_REMEDY_OF_CHANCE if leak["kind"] in MAYBE_CHANCE else _REMEDY,
+            hint=_remedy(leak, earlier),
         )
+
+
+def _remedy(leak: Mapping[str, Any], earlier: LearnedEarlier | None) -> str:
+    if earlier is not None and leak["learned_set"].endswith(f" of {earlier.run}"):
+        return _REMEDY_OF_CONTINUING
+    return _REMEDY_OF_CHANCE if leak["kind"] in MAYBE_CHANCE else _REMEDY
 
 
 def _leak_in_words(leak: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ def check_model(loaded: Loaded, stage: Stage, learned: Sequence[Encoded]) -> Ite
     if isinstance(loaded.formatter, HfFormatter):
         yield from check_processor(loaded, loaded.formatter)
     yield check_dtype(loaded)
+    yield check_finite(loaded)
     yield check_random_parts(loaded, stage)
     yield check_branches(learned)
 
@@ -138,6 +139,24 @@ def check_dtype(loaded: Loaded) -> Check:
             hint="set model.dtype",
         )
     return Check("number format", "pass", f"all weights are {next(iter(formats))}")
+
+
+@torch.no_grad()
+def check_finite(loaded: Loaded) -> Check:
+    """No weight is NaN or infinite: from one, everything that the model says becomes it."""
+    broken = [
+        parameter.name
+        for parameter in bare_parameters(loaded.model)
+        if parameter.parameter.is_floating_point() and not torch.isfinite(parameter.parameter).all()
+    ]
+    if broken:
+        return Check(
+            "finite weights",
+            "failure",
+            f"{len(broken)} tensors hold NaN or infinite numbers (first: {broken[0]})",
+            hint="take the checkpoint from its source again; if a training wrote it, its loss was NaN",
+        )
+    return Check("finite weights", "pass", "no weight is NaN or infinite")
 
 
 def check_precision(loaded: Loaded, stage: Stage) -> Check:
