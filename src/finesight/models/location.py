@@ -44,7 +44,8 @@ def locate(name_or_path: str, revision: str | None, data_root: Path) -> Location
     if shipped := find_shipped(name_or_path):
         return Location(str(shipped), None, is_folder=True)
     if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
-        raise ModelError(
-            f"{folder}: no such checkpoint folder", hint="the path is relative to the data root (--data-root)"
-        )
+        from_here = "the path starts from the folder you are in; a name on the hub is OWNER/NAME"
+        from_data_root = "the path is relative to the data root (--data-root)"
+        hint = from_here if data_root == Path() else from_data_root
+        raise ModelError(f"{folder}: no such checkpoint folder", hint=hint)
     return Location(name_or_path, revision, is_folder=False)
