@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test lint clean help
+.PHONY: run test lint rehearse-all clean help
 
 ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
@@ -26,12 +26,15 @@ lint: $(ENVIRONMENT)/.installed-dev ## style, types and floors: ruff, mypy, impo
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+rehearse-all: $(ENVIRONMENT)/.installed-dev ## every built-in recipe in miniature, and how long each takes
+	@$(BIN)/python tools/rehearse_all.py
+
 clean: ## remove the environment and what the tools keep; runs stay
 	rm -rf $(ENVIRONMENT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is written last, so the next call takes up an installation that was interrupted.
 $(ENVIRONMENT)/.installed: pyproject.toml constraints.txt

@@ -162,7 +162,7 @@ def measure_kept(loaded: Loaded, planned: PlannedSteps, examples: Sequence[Examp
     def train() -> None:
         for number in chosen:
             for batch in planned[number].batches:
-                losses = learned_losses(loaded.model, batch.layout, batch.pixel_values, torch.float32)
+                losses = learned_losses(loaded.model, batch.layout, batch.pixels, torch.float32)
                 torch.autograd.backward(losses.sum())
 
     plain = best(train) / len(chosen)

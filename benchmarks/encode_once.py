@@ -72,7 +72,7 @@ def train_contenders(model: LlavaForConditionalGeneration, questions: int, pixel
         return backward(nn.functional.cross_entropy(logits, next_labels, reduction="sum"))
 
     def branches() -> float:
-        return backward(learned_losses(model, layout, pixels, torch.float32).sum())
+        return backward(learned_losses(model, layout, {"pixel_values": pixels}, torch.float32).sum())
 
     return [
         Contender("separate rows, stock", stock),

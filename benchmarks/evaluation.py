@@ -82,7 +82,7 @@ def answer_contenders(
         answers = answer_branches(
             model,
             contexts,
-            pixels,
+            {"pixel_values": pixels},
             max_new_tokens=answer_tokens,
             end_ids=frozenset(),
             padding_id=0,

@@ -1,4 +1,4 @@
-"""Write what follows from the code: README.md's file tree, docs/recipe.md, and the scores in docs/starter.md.
+"""Write what follows from the code: README.md's file tree, docs/recipe.md, the tables in docs/starter.md and models.md.
 
 python docs/generate.py            # writes all of it
 python docs/generate.py --check    # fails when one is out of date, as the tests do
@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from finesight.models.blueprint import read_blueprints
 from finesight.recipe.captioners import CaptionersRecipe
 from finesight.recipe.recipe import Recipe
 
@@ -33,8 +34,8 @@ LANGUAGES = {"en": "English", "ru": "Russian"}
 SCORES = {"model": "", "blind": "question alone", "majority_by_question_type": "majority by type"}
 """Which of a task's scores the table shows, with their names; the model's column bears the language's."""
 FLOORS = (
-    "cli", "run.py", "rehearse.py", "look", "opening.py", "report", "train", "tune", "evaluate", "branches", "models",
-    "data", "recipe", "recipes",
+    "cli", "run.py", "rehearse.py", "export.py", "look", "continuing.py", "exporting", "opening.py",
+    "report", "train", "tune", "evaluate", "branches", "models", "data", "recipe", "recipes",
 )  # fmt: skip
 
 
@@ -53,8 +54,9 @@ def file_tree() -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return a room's files that have something to say."""
-    return [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".yaml") and phrase(path)]
+    """Return a room's files that have something to say; blueprints have a table of their own in docs/models.md."""
+    files = (path for path in sorted(folder.rglob("*")) if path.parent.name != "blueprints")
+    return [path for path in files if path.suffix in (".py", ".yaml") and phrase(path)]
 
 
 def phrase(path: Path) -> str:
@@ -174,6 +176,15 @@ def starter_page(path: Path) -> str:
     return text
 
 
+def models_page(path: Path) -> str:
+    """Return the page on models, with a row for each blueprint."""
+    lines = ["| on the hub | what it is | known | inferred |", "|---|---|---|---|"]
+    for known in read_blueprints():
+        names = ", ".join(f"`{name}`" for name in known.names)
+        lines.append(f"| {names} | {known.about} | {known.known} | {known.inferred} |")
+    return fill(path.read_text("utf-8"), "blueprints", "\n".join(lines))
+
+
 def fill(text: str, name: str, content: str) -> str:
     """Return a page's text with what stands between two marks replaced."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
@@ -189,6 +200,7 @@ def outputs() -> dict[Path, str]:
         ROOT / "README.md": fill((ROOT / "README.md").read_text("utf-8"), "tree", file_tree()),
         docs / "recipe.md": recipe_reference(),
         docs / "starter.md": starter_page(docs / "starter.md"),
+        docs / "models.md": models_page(docs / "models.md"),
     }
 
 

@@ -25,6 +25,8 @@ LANGUAGE = {
     "vocab_size": 400,
     "max_position_embeddings": 512,
 }
+WITHOUT_HEAD_DIM = ("phi", "qwen2")
+"""Language models whose configuration has no `head_dim`: their heads share the width evenly."""
 TEXTS = ("what colour is it?", "red", "dark blue", "is it a square? yes or no", "how many things are there? seven")
 
 
@@ -66,24 +68,42 @@ class Plain:
 
 
 @pytest.fixture(scope="session")
-def make_spec() -> Callable[..., Any]:
+def make_spec(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Returns the specification of a small assembled model, or without a vision encoder of a text model.
 
-    Keywords change it.
+    For the vision encoder "moondream", of a small moondream2 in the layout of the year that stands for the language
+    model; for "hf", of the family that stands there; for "nf4", of a text model in 4 bits. Keywords change it.
     """
-    from finesight.recipe.model import AssembledModel, TextModel
+    from finesight.recipe.model import AssembledModel, HfModel, MoondreamModel, TextModel
+    from hf_making import save_hf
+    from moondream_making import write_moondream
+    from packed_making import write_language
 
     def make(
         vision: str | None = "clip_vision_model", language: str = "llama", **changes: Any
-    ) -> AssembledModel | TextModel:
+    ) -> AssembledModel | TextModel | HfModel | MoondreamModel:
+        if vision == "moondream":
+            folder = write_moondream(tmp_path_factory.getbasetemp() / f"moondream-{language}", language)
+            return MoondreamModel.model_validate({"kind": "moondream", "name_or_path": str(folder), **changes})
+        if vision == "hf":
+            folder = save_hf(tmp_path_factory.getbasetemp() / f"hf-{language}", language, lively=False)
+            return HfModel.model_validate({"kind": "hf", "name_or_path": str(folder), **changes})
+        if vision == "nf4":
+            folder = write_language(tmp_path_factory.getbasetemp() / f"language-{language}", language)
+            packed = {"quantization": {"bnb_4bit_compute_dtype": "float32"}, **changes}
+            return TextModel.model_validate({"kind": "text", "name_or_path": str(folder), **packed})
+        config = {"model_type": language, **LANGUAGE}
+        if language in WITHOUT_HEAD_DIM:
+            del config["head_dim"]
+        if language == "gemma2":
+            config |= {"sliding_window": 12, "query_pre_attn_scalar": 2}  # a window shorter than most rows
         if vision is None:
-            config = {"model_type": language, **LANGUAGE}
             plain = {"kind": "text", "config": config, "tokenizer": {"vocab_size": 340}, "chat_template": "llava-1.5"}
             return TextModel.model_validate({**plain, **changes})
         settings: dict[str, Any] = {
             "kind": "assembled",
             "vision": {"config": {"model_type": vision, "image_size": 32, "patch_size": 8, **VISION}},
-            "language": {"config": {"model_type": language, **LANGUAGE}},
+            "language": {"config": config},
             "tokenizer": {"vocab_size": 340},
             "chat_template": "llava-1.5",
         }
@@ -108,12 +128,10 @@ def make_model(make_spec: Callable[..., Any]) -> Callable[..., Any]:
 def enliven() -> Callable[[Any], Any]:
     """Gives a model weights whose answers differ: freshly made ones answer one token, whatever they are asked."""
 
+    from lively import make_lively
+
     def give(loaded: Any) -> Any:
-        generator = torch.Generator().manual_seed(3)
-        with torch.no_grad():
-            for parameter in loaded.model.parameters():
-                if parameter.ndim >= 2:
-                    parameter.normal_(std=2 / parameter.shape[-1] ** 0.5, generator=generator)
+        make_lively(loaded.model)
         return loaded
 
     return give

@@ -17,8 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from finesight.data.scenes.vector import CANVAS
 from finesight.data.sources.scenes import read_scenes
+from finesight.models.export import save_tokenizer
 from finesight.models.tokenizers import learn_tokenizer
-from finesight.opening import save_tokenizer, training_texts
+from finesight.opening import training_texts
 from finesight.recipe.sources import Scenes
 
 VOCABULARY = 1024

@@ -16,10 +16,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.data.sources.read import read_source
+from finesight.models.export import save_tokenizer
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.models.shipped import shipped_folder, shipped_name
-from finesight.opening import load_best, open_untuned, save_tokenizer
+from finesight.opening import load_best, open_untuned
 from finesight.recipe.model import AssembledModel
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.sources import Scenes

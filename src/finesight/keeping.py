@@ -9,7 +9,7 @@ from finesight.models.image_costs import SAMPLED_IMAGES, measure_costs
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.image_store import KeptKind, fill_store, open_store
 from finesight.models.loaded import Loaded
-from finesight.recipe.model import TextModel
+from finesight.recipe.model import HfModel, MoondreamModel, TextModel
 from finesight.recipe.recipe import Recipe
 from finesight.runtime import KeepImages, say
 from finesight.schema import ImageSource
@@ -19,6 +19,15 @@ def require_keepable(choice: KeepImages, recipe: Recipe) -> None:
     """Raise `UserError` where a recipe's images cannot be kept as `choice` says."""
     if choice != "none" and isinstance(recipe.model, TextModel):
         raise UserError("a text model sees no images to keep", hint="leave --keep-images out")
+    if choice != "none" and isinstance(recipe.model, MoondreamModel) and recipe.model.crops == "several":
+        raise UserError(
+            "images seen in crops cannot be kept", hint="set model.crops: single, or leave --keep-images out"
+        )
+    if choice != "none" and isinstance(recipe.model, HfModel):
+        raise UserError(
+            "images of a model of kind hf cannot be kept: its processor makes tensors of many shapes of them",
+            hint="leave --keep-images out",
+        )
     if choice == "features" and not _stay_alike(recipe):
         raise UserError(
             "features of images cannot be kept: the recipe tunes the vision encoder, and they change with it",

@@ -95,14 +95,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def compact(number: int) -> str:
-    """Return a count of parameters in the largest unit that fits: `303.5 M`."""
-    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return str(number)
-
-
 def plural(number: int, noun: str) -> str:
     """Return `1 image`, `63 images`."""
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"

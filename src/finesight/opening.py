@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from finesight.branches.contexts import keep_sources, share_contexts
 from finesight.data.images import THUMBNAILS, verify_images, write_thumbnail
+from finesight.data.learned_groups import LearnedEarlier, find_earlier_leaks
 from finesight.data.sets import read_all
 from finesight.errors import DataError, UserError, WriteError
 from finesight.evaluate.measure import TokenizedTask
 from finesight.models.encoded import Encoded
+from finesight.models.export import save_tokenizer
 from finesight.models.formatter import Formatter
 from finesight.models.lengths import EncodedSet, encode_set
 from finesight.models.load import load_formatter, load_model
@@ -33,7 +34,7 @@ from finesight.train.checks.dry_run import check_every_example
 from finesight.train.checks.model import check_answer_lengths, check_model, check_precision
 from finesight.train.checks.steps import check_steps, check_watched
 from finesight.train.fit import can_choose, require_watched
-from finesight.tune.weights import load_parts, load_trained, save_parts
+from finesight.tune.weights import load_trained, save_adapters, save_parts, take_off_adapters
 
 MOST_THUMBNAILS = 1000
 """Images of which the run folder keeps a small copy: enough for a gallery, bounded for a large test set."""
@@ -65,15 +66,20 @@ class Tokenized:
         return keep_sources(self.learned, stage.sources), watched if can_choose(watched) else list(self.watched)
 
 
-def read_sets(recipe: Recipe, data_root: Path) -> tuple[Sets, dict[str, Any], list[Check]]:
+def read_sets(
+    recipe: Recipe, data_root: Path, earlier: LearnedEarlier | None = None
+) -> tuple[Sets, dict[str, Any], list[Check]]:
     """Return the recipe's sets, what data.json says of them, and the checks that need no model.
 
-    Every image is decoded once, so that a broken one is named now and not after hours.
+    `earlier` is what the runs that this one continues have learned from: the sets are held against that too. Every
+    image is decoded once, so that a broken one is named now and not after hours.
     """
     sets, description = read_all(recipe, data_root)
+    if earlier is not None:
+        description["leaks"] += find_earlier_leaks(sets, earlier, recipe.data.leakage_threshold)
     everything = [sets.train, sets.validation, sets.test, *(task.examples for task in sets.tasks)]
     verify_images(image for examples in everything for example in examples for image in example.images)
-    return sets, description, list(check_data(recipe, sets, description["leaks"]))
+    return sets, description, list(check_data(recipe, sets, description["leaks"], earlier))
 
 
 def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = None) -> Loaded:
@@ -85,7 +91,12 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
     texts = partial(training_texts, sets.train)
     loaded = load_model(recipe.model, data_root=data_root, seed=recipe.seed, texts=texts, saved=saved)
     if saved is not None:
-        load_parts(loaded, saved)
+        load_trained(loaded, saved)
+    if recipe.model.continue_from is not None:
+        # What began as random numbers in the earlier run is random no more.
+        loaded.random_parts = frozenset()
+        loaded.trains_on = recipe.model.continue_from.adapters == "train"
+    loaded.model.eval()
     return loaded
 
 
@@ -95,7 +106,9 @@ def open_formatter(recipe: Recipe, data_root: Path, sets: Sets) -> Formatter:
 
 
 def keep_model(loaded: Loaded, folder: Path) -> None:
-    """Keep tokenizer, processor, configuration, and the parts that began as random numbers; once, and all or none.
+    """Keep tokenizer, processor, configuration, and the weights that are nowhere else; once, and all or none.
+
+    These are parts that began as random numbers, and whatever an earlier run has learned that this one starts from.
 
     Raises `WriteError` when they cannot be written.
     """
@@ -103,7 +116,8 @@ def keep_model(loaded: Loaded, folder: Path) -> None:
         return
     staging = folder.with_name(f"{folder.name}.partial")
     try:
-        save_parts(loaded, staging, loaded.random_parts)
+        save_adapters(loaded, staging)
+        save_parts(loaded, staging, loaded.random_parts | loaded.earlier_parts)
         loaded.formatter.save_image_processor(staging)
         save_tokenizer(loaded.formatter.tokenizer, staging)
         loaded.model.config.save_pretrained(staging)
@@ -112,14 +126,6 @@ def keep_model(loaded: Loaded, folder: Path) -> None:
         raise WriteError(f"{folder}: the model cannot be written ({error})", hint="is the disk full?") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a tokenizer. Raises `OSError` when the disk is full."""
-    if isinstance(tokenizer, TokenizersBackend):
-        # The library itself raises a bare Exception on a full disk; so the largest file finds its room here first.
-        (folder / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(pretty=True), encoding="utf-8")
-    tokenizer.save_pretrained(folder)
 
 
 def open_untuned(run: RunDir) -> Loaded:
@@ -134,14 +140,24 @@ def load_best(loaded: Loaded, run: RunDir) -> None:
 
     Raises `UserError` when the run has not come so far.
     """
+    # Those that the run started from: a later stage may have merged them, or made others.
+    take_off_adapters(loaded)
+    load_trained(loaded, best_checkpoint(run))
+    loaded.model.eval()
+
+
+def best_checkpoint(run: RunDir) -> Path:
+    """Return the checkpoint that validation chose in a run's last stage.
+
+    Raises `UserError` when the run has not come so far.
+    """
     folder = run.checkpoints(run.recipe.each_stage()[-1].name)
     best = read_best(folder)
     if best is None:
         raise UserError(
             f"{run.path}: the run has no checkpoint of its last stage yet", hint=f"finesight run --resume {run.path}"
         )
-    load_trained(loaded, folder / best.checkpoint)
-    loaded.model.eval()
+    return folder / best.checkpoint
 
 
 def training_texts(examples: Sequence[Example]) -> Iterable[str]:

@@ -56,9 +56,11 @@ def rehearse(recipe: Recipe, data_root: Path, folder: Path) -> Rehearsal:
         words += make_miniature_clip(clip, data_root=data_root, folder=folder, places=places, seed=recipe.seed)
         clip = ClipCheckpoint(name_or_path=places.of(clip.name_or_path))
     stages, left_out = _shorten(recipe)
+    if recipe.model.continue_from is not None:
+        left_out.append("warning: model.continue_from is left out: what it learned does not fit a miniature")
     small = recipe.model_copy(
         update={
-            "model": miniature.spec,
+            "model": miniature.spec.model_copy(update={"continue_from": None}),
             "clip": clip,
             "data": stand_ins.data,
             "evaluate": tuple(

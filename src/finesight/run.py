@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from finesight.continuing import learned_earlier, open_start
 from finesight.data.asking import ask_about
 from finesight.data.leak_pairs import show_leaks
+from finesight.data.learned_groups import describe_learned
 from finesight.data.sources.read import put_questions
 from finesight.environment import describe_run_environment
 from finesight.evaluate.image_scores import add_image_scores, open_scorer
@@ -17,12 +19,13 @@ from finesight.evaluate.verdict import judge
 from finesight.keeping import keep_images, require_keepable
 from finesight.models.load import describe_model
 from finesight.models.loaded import Loaded
+from finesight.models.published import describe_stand_ins
+from finesight.models.quantize import require_bitsandbytes
 from finesight.opening import (
     check_tokens,
     keep_model,
     leave_out_too_long,
     load_best,
-    open_model,
     open_untuned,
     read_sets,
     tokenize,
@@ -36,7 +39,9 @@ from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import KeepImages, StopRequest, require_one_process, say
 from finesight.train.checks.check import Check, describe_checks, require_passed
 from finesight.train.checks.parameters import check_parameters
+from finesight.train.checks.published import check_published
 from finesight.train.fit import fit
+from finesight.train.machine import require_machine
 from finesight.train.step_plan import TRAINING_TOKENS
 from finesight.tune.prepare import describe_parameters, prepare_model
 
@@ -58,10 +63,13 @@ def fine_tune(
     """
     require_one_process()
     recipe = run.recipe
+    require_machine(recipe.each_stage())
+    require_bitsandbytes(recipe.model.quantization)
     require_keepable(keep, recipe)
-    sets, description, checks = read_sets(recipe, run.data_root)
+    past = learned_earlier(recipe, run.data_root, run.load("learned"))
+    sets, description, checks = read_sets(recipe, run.data_root, past)
     require_passed(checks)
-    loaded = open_model(recipe, run.data_root, sets, run.model_folder)
+    loaded = open_start(recipe, run.data_root, sets, run.model_folder)
     tokens = tokenize(loaded.formatter, sets, recipe)
     checks += check_tokens(loaded, recipe, tokens)
     checks += map(check_parameters, count_parameters(recipe, run.data_root)["stages"])
@@ -72,6 +80,7 @@ def fine_tune(
     stop.listen()
     run.begin(describe_run_environment(run.data_root, recipe.seed, str(loaded.device)))
     keep_model(loaded, run.model_folder)
+    run.save("learned", describe_learned(sets, past))
     run.save("data", {**description, "dropped": list(tokens.dropped)})
     show_leaks(sets, description["leaks"], run.path)
     keep_images(loaded, keep, recipe, tokens.images())
@@ -146,11 +155,12 @@ def measure_only(
 
 def check_recipe(recipe: Recipe, data_root: Path) -> Iterator[Check]:
     """Yield everything that is looked at before a run, as it is found. Where the data fail, no model is loaded."""
-    sets, _, checks = read_sets(recipe, data_root)
+    yield from check_published(recipe.model, data_root)
+    sets, _, checks = read_sets(recipe, data_root, learned_earlier(recipe, data_root))
     yield from checks
     if any(check.status == "failure" for check in checks):
         return
-    loaded = open_model(recipe, data_root, sets)
+    loaded = open_start(recipe, data_root, sets)
     tokens = tokenize(loaded.formatter, sets, leave_out_too_long(recipe))
     yield from check_tokens(loaded, recipe, tokens)
     yield from map(check_parameters, count_parameters(recipe, data_root)["stages"])
@@ -158,10 +168,12 @@ def check_recipe(recipe: Recipe, data_root: Path) -> Iterator[Check]:
 
 
 def count_parameters(recipe: Recipe, data_root: Path) -> dict[str, Any]:
-    """Return the content of parameters.json for a recipe, without weights."""
+    """Return the content of parameters.json for a recipe, without weights; blueprints stand in for what is not here."""
+    for words in describe_stand_ins(recipe.model, data_root):
+        say(words)
     stages = []
     for stage in recipe.each_stage():
-        model, parts = describe_model(recipe.model, data_root=data_root)
+        model, parts = describe_model(recipe.model, data_root=data_root, may_stand_in=True)
         stages.append({"stage": stage.name, **describe_parameters(model, parts, stage)})
     return {"stages": stages}
 

@@ -158,5 +158,5 @@ def test_a_text_is_taken_away_and_the_question_stays(
 
 def test_a_blank_image_is_what_the_encoder_takes_as_the_mean(loaded: Loaded, examples: tuple[Example, ...]) -> None:
     blank = loaded.formatter.blank_pixels(2)
-    assert blank.shape == (2, *loaded.formatter.pixels(examples[0].images).shape[1:])
+    assert blank.shape == (2, *loaded.formatter.pixels(examples[0].images)["pixel_values"].shape[1:])
     assert torch.count_nonzero(blank) == 0

@@ -14,10 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from finesight.branches.contexts import batch_rows, divide_context, share_contexts
 from finesight.branches.layout import PADDING, PREFIX, lay_out
-from finesight.branches.mask import additive_mask
+from finesight.branches.mask import Places, additive, attention_mask, who_is_seen
 from finesight.models.encoded import UNLEARNED, Branch, Encoded
 from finesight.schema import Example, Turn
 
@@ -89,11 +90,11 @@ def test_a_branch_that_opens_with_a_learned_token_is_refused() -> None:
 @given(rows_of_contexts)
 def test_a_token_sees_its_prefix_and_itself_before_it_and_nothing_else(rows: list[Encoded]) -> None:
     numbers = lay_out(rows, padding_id=PAD).branch_numbers
-    mask = additive_mask(numbers, numbers, torch.float32)
-    assert mask.shape == (len(rows), 1, numbers.shape[1], numbers.shape[1])
+    who = who_is_seen(numbers, numbers)
+    assert who.shape == (len(rows), numbers.shape[1], numbers.shape[1])
     for row, branch_of in enumerate(numbers.tolist()):
         for query, mine in enumerate(branch_of):
-            seen = {key for key in range(len(branch_of)) if mask[row, 0, query, key] == 0}
+            seen = set(torch.nonzero(who[row, query]).flatten().tolist())
             if mine == PADDING:
                 visible = {key for key in range(query) if branch_of[key] == PREFIX} | {query}
             else:
@@ -105,15 +106,66 @@ def test_a_token_sees_its_prefix_and_itself_before_it_and_nothing_else(rows: lis
 def test_the_mask_of_the_last_queries_is_the_end_of_the_whole_mask(rows: list[Encoded], queries: int) -> None:
     numbers = lay_out(rows, padding_id=PAD).branch_numbers
     queries = min(queries, numbers.shape[1])
-    whole = additive_mask(numbers, numbers, torch.float32)
-    assert torch.equal(additive_mask(numbers[:, -queries:], numbers, torch.float32), whole[:, :, -queries:])
+    assert torch.equal(who_is_seen(numbers[:, -queries:], numbers), who_is_seen(numbers, numbers)[:, -queries:])
+
+
+@given(rows_of_contexts, st.data())
+def test_a_two_way_prefix_sees_itself_whole_and_nothing_else_changes(rows: list[Encoded], data: st.DataObject) -> None:
+    two_way = [replace(row, two_way_tokens=data.draw(st.integers(0, len(row.prefix_ids)))) for row in rows]
+    causal, both = (lay_out(some, padding_id=PAD).branch_numbers for some in (rows, two_way))
+    who, who_both = who_is_seen(causal, causal), who_is_seen(both, both)
+    for index, row in enumerate(two_way):
+        tokens = row.two_way_tokens
+        assert who_both[index, :tokens, :tokens].all()
+        who_both[index, :tokens, :tokens] = who[index, :tokens, :tokens]
+    assert torch.equal(who, who_both)
+    assert lay_out(two_way, padding_id=PAD).tokens == sum(row.tokens for row in rows)
+
+
+@given(rows_of_contexts, st.integers(1, 8))
+def test_a_sliding_window_is_cut_by_position(rows: list[Encoded], window: int) -> None:
+    config = Gemma2Config(
+        vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=8, sliding_window=window,
+    )  # fmt: skip
+    places = Places.of(lay_out(rows, padding_id=PAD))
+    mask = attention_mask(Gemma2ForCausalLM(config), places, places, torch.float32)
+    assert isinstance(mask, dict)
+    who = who_is_seen(places.branch_numbers, places.branch_numbers)
+    assert torch.equal(mask["full_attention"], additive(who, torch.float32))
+    for row, query, key in itertools.product(range(len(rows)), *[range(who.shape[1])] * 2):
+        near = int(places.positions[row, query] - places.positions[row, key]) < window
+        assert (mask["sliding_attention"][row, 0, query, key] == 0) == (bool(who[row, query, key]) and near)
+
+
+@given(rows_of_contexts, st.integers(2, 3))
+def test_positions_of_several_axes_go_on_behind_the_highest(rows: list[Encoded], axes: int) -> None:
+    grids = [
+        replace(row, prefix_positions=np.stack([np.arange(len(row.prefix_ids)) // (axis + 1) for axis in range(axes)]))
+        for row in rows[1:]
+    ]
+    drawn = [rows[0], *grids]
+    layout = lay_out(drawn, padding_id=PAD)
+    assert layout.position_ids.shape == ((axes, *layout.input_ids.shape) if grids else layout.input_ids.shape)
+    positions = layout.position_ids.reshape(-1, *layout.input_ids.shape)
+    for index, row in enumerate(drawn):
+        end = len(row.prefix_ids)
+        expected = np.arange(end)[None] if row.prefix_positions is None else row.prefix_positions
+        assert (positions[:, index, :end].numpy() == expected).all()
+        for number, branch in enumerate(row.branches, start=1):
+            own = positions[:, index, layout.branch_numbers[index] == number].numpy()
+            assert (own == expected.max() + 1 + np.arange(len(branch.ids))).all()
+    longer = [row.with_longer_prefix(row.branches[0].ids) for row in drawn]
+    for row, more in zip(drawn, longer, strict=True):
+        assert more.branch_position == row.branch_position + len(row.branches[0].ids)
+        assert more.tokens == row.tokens + len(row.branches[0].ids)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @given(rows=rows_of_contexts)
 def test_the_mask_is_finite_and_every_query_sees_something(dtype: torch.dtype, rows: list[Encoded]) -> None:
     numbers = lay_out(rows, padding_id=PAD).branch_numbers
-    mask = additive_mask(numbers, numbers, dtype)
+    mask = additive(who_is_seen(numbers, numbers), dtype)
     assert mask.dtype == dtype
     assert torch.isfinite(mask).all()
     # Eager attention adds the mask to the scores, which may be large and negative themselves.

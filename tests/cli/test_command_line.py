@@ -58,7 +58,7 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = "new check look params run evaluate score rescore compare report ask list env svg"
+    verbs = "new check look params run evaluate score rescore compare report ask export convert list env svg"
     assert [line.split()[0] for line in commands.strip().splitlines()] == verbs.split()
     assert "..." not in commands, "a summary is too long for its line"
 
@@ -130,7 +130,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 def test_list_gives_every_shelf_and_one_alone() -> None:
     shelves = json.loads(finesight("list", "--json").stdout)
-    assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models", "shipped"]
+    assert list(shelves) == ["kinds", "tasks", "metrics", "recipes", "models", "shipped", "blueprints"]
     kinds = ["llava_json", "vqa_json", "vqa_csv", "vqa_parquet", "multiple_choice", "coco_captions", "svg_captions"]
     assert [entry["name"] for entry in shelves["kinds"]] == [*kinds, "python", "scenes"]
     assert all(entry["about"] for shelf in shelves.values() for entry in shelf)

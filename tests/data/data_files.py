@@ -158,6 +158,13 @@ def write_parquet(path: Path, rows: list[dict[str, Any]], *, raw: bool = False) 
     return path
 
 
+def write_plain_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as parquet, just as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
 def vqa_source(file: str, **more: Any) -> dict[str, Any]:
     """Return the recipe's words for a VQA JSON file."""
     return {"kind": "vqa_json", "file": file, "images": IMAGES, **more}

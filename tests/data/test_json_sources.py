@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_files import IMAGES, conversation_rows, picture_bytes, vqa_rows, write_json, write_pictures
+from data_files import (
+    IMAGES,
+    conversation_rows,
+    picture_bytes,
+    vqa_rows,
+    write_json,
+    write_pictures,
+    write_plain_parquet,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -300,6 +308,32 @@ def test_images_under_another_name_are_not_passed_over(root: Path) -> None:
         row["conversations"][0]["value"] = "What is it?"
     with pytest.raises(DataError, match="no column `image`, but `img` names images"):
         read_llava(root, rows)
+
+
+def test_conversations_are_the_same_in_parquet(root: Path) -> None:
+    rows = conversation_rows(3)
+    write_plain_parquet(root / "talk" / "validation-00000.parquet", rows)
+    spec = LlavaJson(kind="llava_json", file="talk", split="validation", images=IMAGES)
+    stored = read_source(spec, root)
+    assert [(each.id, each.group, each.turns) for each in stored] == [
+        (each.id, each.group, each.turns) for each in read_llava(root, rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"question": "What?", "image": "0.png"}, "no column `conversations`; the columns are image, question"),
+        ({"picture": {"bytes": picture_bytes(0), "path": "0.png"}}, "no column `image`, but `picture` holds images"),
+        ({"image": "gone.png"}, r"image file missing: 1 row \(row 1: gone.png\)"),
+        ({"image": None}, "the text says <image>, but the row names no image"),
+    ],
+)
+def test_faults_of_conversations_in_parquet_are_named(row: dict[str, Any], told: str, root: Path) -> None:
+    said = {} if "question" in row else {"conversations": conversation_rows(1)[0]["conversations"]}
+    write_plain_parquet(root / "talk.parquet", [row | said])
+    with pytest.raises(DataError, match=told):
+        read_source(LlavaJson(kind="llava_json", file="talk.parquet", images=IMAGES), root)
 
 
 def test_text_only_conversations_need_no_folder(tmp_path: Path) -> None:

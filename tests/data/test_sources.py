@@ -21,6 +21,7 @@ from data_files import (
     write_lines,
     write_parquet,
     write_pictures,
+    write_plain_parquet,
     write_table,
 )
 from pydantic import TypeAdapter
@@ -54,6 +55,17 @@ def llava_json(root: Path) -> Made:
     write_pictures(root, 10)
     write_json(root / "talk.json", conversation_rows(10))
     return {"kind": "llava_json", "file": "talk.json", "images": IMAGES}
+
+
+def llava_parquet(root: Path) -> Made:
+    write_pictures(root, 10)
+    write_plain_parquet(root / "talk" / "train-00000.parquet", conversation_rows(10))
+    return {"kind": "llava_json", "file": "talk", "images": IMAGES}
+
+
+def llava_parquet_with_pictures(root: Path) -> Made:
+    write_parquet(root / "talk.parquet", conversation_rows(10))
+    return {"kind": "llava_json", "file": "talk.parquet"}
 
 
 def vqa_parquet(root: Path) -> Made:
@@ -143,6 +155,8 @@ def python(root: Path) -> Made:
         vqa_tsv,
         vqa_parquet_joined,
         llava_json,
+        llava_parquet,
+        llava_parquet_with_pictures,
         vqa_parquet,
         vqa_parquet_raw,
         vqa_parquet_folder,

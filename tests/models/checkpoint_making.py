@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from finesight.branches.images import image_arguments
 from finesight.models.load import load_model
 from finesight.models.loaded import Loaded
 from finesight.recipe.model import LlavaModel
@@ -62,6 +63,6 @@ def logits_of(loaded: Loaded, example: Example) -> torch.Tensor:
     """Return the logits of an example's whole conversation: float[tokens, vocabulary]."""
     single = loaded.formatter.encode(example, answered=True)
     ids = torch.tensor([[*single.prefix_ids.tolist(), *single.branches[0].ids.tolist()]])
-    pixels = loaded.formatter.pixels(single.images) if single.images else None
-    logits: torch.Tensor = loaded.model(input_ids=ids, pixel_values=pixels).logits[0]
+    seen = image_arguments(loaded.model, loaded.formatter.pixels(single.images))
+    logits: torch.Tensor = loaded.model(input_ids=ids, **seen).logits[0]
     return logits

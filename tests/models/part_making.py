@@ -10,11 +10,17 @@ from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     SiglipConfig,
     SiglipImageProcessorPil,
     SiglipModel,
@@ -26,7 +32,13 @@ VISION_KINDS = {
     "clip_vision_model": (CLIPConfig, CLIPModel, CLIPImageProcessorPil),
     "siglip_vision_model": (SiglipConfig, SiglipModel, SiglipImageProcessorPil),
 }
-LANGUAGE_KINDS = {"llama": (LlamaConfig, LlamaForCausalLM), "gemma": (GemmaConfig, GemmaForCausalLM)}
+LANGUAGE_KINDS = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "gemma": (GemmaConfig, GemmaForCausalLM),
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM),
+    "phi": (PhiConfig, PhiForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+}
 VISION = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -63,6 +75,8 @@ def save_language(folder: Path, kind: str, tokenizer: Any, *, dtype: torch.dtype
     torch.manual_seed(8)
     config_class, model_class = LANGUAGE_KINDS[kind]
     model = model_class(config_class(vocab_size=len(tokenizer), **LANGUAGE, **ENDS)).to(dtype).eval()
+    if kind == "phi":
+        torch.nn.init.normal_(model.lm_head.bias)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model

@@ -39,7 +39,7 @@ def test_the_vision_encoder_is_the_checkpoints(
 ) -> None:
     encoder = save_vision(tmp_path / "vision", kind, whole=whole)
     loaded = load(assembled("vision", LLAMA, tokenizer={"vocab_size": 340}), tmp_path)
-    pixels = loaded.formatter.pixels(examples[0].images)
+    pixels = loaded.formatter.decode_images(examples[0].images)
     with torch.no_grad():
         ours = loaded.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2]
         theirs = encoder(pixels, output_hidden_states=True).hidden_states[-2]
@@ -47,7 +47,7 @@ def test_the_vision_encoder_is_the_checkpoints(
     assert loaded.random_parts == {"projector", "language"}
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma"])
+@pytest.mark.parametrize("kind", ["llama", "gemma", "phi", "qwen2"])
 def test_text_logits_are_the_bare_language_models(kind: str, tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
     language = save_language(tmp_path / "language", kind, tokenizer)
@@ -60,7 +60,7 @@ def test_text_logits_are_the_bare_language_models(kind: str, tmp_path: Path) -> 
     assert loaded.random_parts == {"projector", "vision"}
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma"])
+@pytest.mark.parametrize("kind", ["llama", "gemma", "phi"])
 def test_a_language_model_without_image_token_grows_by_one_and_says_the_same(kind: str, tmp_path: Path) -> None:
     language = save_language(tmp_path / "language", kind, bare_llama_tokenizer())
     loaded = load(assembled(CLIP, "language"), tmp_path)
@@ -77,9 +77,33 @@ def test_a_language_model_without_image_token_grows_by_one_and_says_the_same(kin
     assert described.num_parameters() == loaded.model.num_parameters()
 
 
-def test_what_was_assembled_and_saved_loads_as_a_llava(tmp_path: Path, examples: tuple[Example, ...]) -> None:
+def test_in_a_llava_gemma_2_says_the_same_and_leaves_its_last_logits_uncapped(tmp_path: Path) -> None:
+    """As transformers' own LLaVA does; the cap changes no order, so no answer either."""
+    language = save_language(tmp_path / "language", "gemma2", make_tokenizer())
+    loaded = load(assembled(CLIP, "language"), tmp_path)
+    cap = language.config.final_logit_softcapping
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        uncapped = loaded.model(input_ids=ids).logits
+        assert torch.allclose(cap * torch.tanh(uncapped / cap), language(input_ids=ids).logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("vision", [*VISION_TYPES, None])
+def test_gemma_2_is_eager_by_itself_and_sdpa_is_refused(vision: str | None, make_model: Callable[..., Loaded]) -> None:
+    config = make_model(vision, "gemma2").model.config
+    assert config.get_text_config()._attn_implementation == "eager"
+    assert vision is None or config.vision_config._attn_implementation == "sdpa"
+    with pytest.raises(ModelError, match="caps its attention scores, which sdpa cannot") as caught:
+        make_model(vision, "gemma2", attn_implementation="sdpa")
+    assert "eager" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["gemma", "phi", "qwen2"])
+def test_what_was_assembled_and_saved_loads_as_a_llava(
+    kind: str, tmp_path: Path, examples: tuple[Example, ...]
+) -> None:
     save_vision(tmp_path / "vision", "siglip_vision_model")
-    save_language(tmp_path / "language", "gemma", bare_llama_tokenizer())
+    save_language(tmp_path / "language", kind, bare_llama_tokenizer())
     loaded = load(assembled("vision", "language"), tmp_path)
     again = load_folder(save_folder(loaded, tmp_path / "llava"))
     assert torch.equal(logits_of(again, examples[0]), logits_of(loaded, examples[0]))
@@ -188,6 +212,34 @@ def test_an_assembled_model_is_not_quantised(tmp_path: Path) -> None:
 # Image tokens.
 
 
+def test_an_image_token_of_the_tokenizers_own_leaves_the_vocabulary_as_it_is(
+    tmp_path: Path, examples: tuple[Example, ...]
+) -> None:
+    save_vision(tmp_path / "vision", "clip_vision_model")
+    language = save_language(tmp_path / "language", "llama", bare_llama_tokenizer())
+    spec = assembled("vision", "language", image_token="<unk>")
+    loaded = load(spec, tmp_path)
+    assert loaded.model.config.text_config.vocab_size == language.config.vocab_size
+    assert loaded.formatter.image_token_id == loaded.formatter.tokenizer.unk_token_id
+    described, _ = describe_model(spec, data_root=tmp_path)
+    assert described.num_parameters() == loaded.model.num_parameters()
+    single = loaded.formatter.encode(examples[0], answered=True)
+    assert int((single.prefix_ids == loaded.formatter.image_token_id).sum()) == loaded.formatter.geometry.features
+    again = load_folder(save_folder(loaded, tmp_path / "llava"))
+    assert torch.equal(logits_of(again, examples[0]), logits_of(loaded, examples[0]))
+
+
+@pytest.mark.parametrize(
+    ("image_token", "why"),
+    [("<picture>", "the tokenizer has no token '<picture>'"), ("</s>", "'</s>' begins, ends or")],
+)
+def test_an_image_token_that_cannot_be_one_is_refused(image_token: str, why: str, tmp_path: Path) -> None:
+    save_language(tmp_path / "language", "llama", bare_llama_tokenizer())
+    with pytest.raises(ModelError, match=f"model.image_token: {why}") as caught:
+        load(assembled(CLIP, "language", image_token=image_token), tmp_path)
+    assert "<image> is added" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("config", "features"),
     [
@@ -249,7 +301,7 @@ def test_another_image_size_changes_positions_and_tokens(
     assert after.requires_grad
     assert torch.allclose(before[kept:].mean(0), after[kept:].mean(0), atol=0.02)
     assert larger.formatter.geometry.features == 36
-    assert larger.formatter.pixels(examples[0].images).shape[-2:] == (48, 48)
+    assert larger.formatter.pixels(examples[0].images)["pixel_values"].shape[-2:] == (48, 48)
     assert torch.isfinite(logits_of(larger, examples[0])).all()
     assert [p.shape for p in larger.meta_twin().parameters()] == [p.shape for p in larger.model.parameters()]
 
@@ -272,7 +324,7 @@ def test_a_saved_folder_takes_another_image_size(
 ) -> None:
     folder = save_folder(make_model(), tmp_path / "llava")
     larger = load_folder(folder, image_size=40)
-    assert larger.formatter.pixels(examples[0].images).shape == (1, 3, 40, 40)
+    assert larger.formatter.pixels(examples[0].images)["pixel_values"].shape == (1, 3, 40, 40)
     assert torch.isfinite(logits_of(larger, examples[0])).all()
 
 

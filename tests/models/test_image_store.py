@@ -55,7 +55,7 @@ def kept(loaded: Loaded, images: list[ImageSource]) -> Iterator[Callable[[KeptKi
 def losses_of(loaded: Loaded, examples: tuple[Example, ...]) -> torch.Tensor:
     rows = share_contexts(loaded.formatter.encode(example, answered=True) for example in examples)
     batch = make_batch(rows, loaded.formatter)
-    return learned_losses(loaded.model, batch.layout, batch.pixel_values, loaded.model.dtype)
+    return learned_losses(loaded.model, batch.layout, batch.pixels, loaded.model.dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)

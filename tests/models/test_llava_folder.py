@@ -78,7 +78,7 @@ def test_a_processor_without_patch_size_and_clips_own_image_processor_are_enough
     (folder / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor"}))
     loaded = load_folder(folder)
     assert loaded.formatter.geometry.features == 16
-    assert loaded.formatter.pixels(examples[0].images).shape == (1, 3, 32, 32)
+    assert loaded.formatter.pixels(examples[0].images)["pixel_values"].shape == (1, 3, 32, 32)
     assert torch.isfinite(logits_of(loaded, examples[0])).all()
 
 
@@ -97,7 +97,7 @@ def test_an_image_processor_of_another_size_is_set_to_the_encoders_own(
 ) -> None:
     larger = {**CLIP_PROCESSOR, "size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}}
     (folder / "preprocessor_config.json").write_text(json.dumps(larger))
-    assert load_folder(folder).formatter.pixels(examples[0].images).shape == (1, 3, 32, 32)
+    assert load_folder(folder).formatter.pixels(examples[0].images)["pixel_values"].shape == (1, 3, 32, 32)
 
 
 def test_a_template_in_a_file_of_its_own_is_found(

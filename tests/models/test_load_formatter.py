@@ -33,7 +33,7 @@ def require_same(one: Formatter, other: Formatter, examples: tuple[Example, ...]
         if example.images:
             pixels = one.pixels(example.images), other.pixels(example.images)
             assert pixels[0] is not None and pixels[1] is not None
-            assert torch.equal(*pixels)
+            assert torch.equal(pixels[0]["pixel_values"], pixels[1]["pixel_values"])
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from transformers import LlamaConfig
+from transformers import AutoConfig, LlamaConfig
 
-from finesight.models.shrink import smaller_causal, smaller_feature_layer
+from finesight.models.shrink import smaller_causal, smaller_feature_layer, smaller_language
 
 
 @pytest.mark.parametrize(("layer", "small"), [(-1, -1), (-2, -2), (-24, -3), (24, -1), (23, -2), (1, -3)])
@@ -19,3 +19,10 @@ def test_a_packed_checkpoint_has_a_miniature_of_plain_weights() -> None:
     small = smaller_causal(packed)
     assert "quantization_config" not in small.to_dict()
     assert small.hidden_size < packed.hidden_size
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gemma", "gemma2", "phi", "qwen2"])
+def test_what_is_cut_is_a_setting_that_the_configuration_has(model_type: str) -> None:
+    """A recipe's written configuration with another one would be refused."""
+    config = AutoConfig.for_model(model_type)
+    assert smaller_language(config).keys() <= config.to_dict().keys()

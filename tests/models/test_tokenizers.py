@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,15 @@ def test_a_torn_tokenizer_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(content[: len(content) // 2], encoding="utf-8")
     with pytest.raises(ModelError, match="no tokenizer can be loaded"):
         load_tokenizer(str(tmp_path), None)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gemma2", "phi", "qwen2"])
+def test_a_learned_tokenizer_is_the_same_beside_any_language_model(model_type: str, tmp_path: Path) -> None:
+    learned = learn_tokenizer(["what colour is it? dark red, 12 things"] * 20, 340)
+    learned.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    again = load_tokenizer(str(tmp_path), None)
+    assert again.get_vocab() == learned.get_vocab()
+    text = "is it 12 dark reds?  <image>\n"
+    assert again(text)["input_ids"] == learned(text)["input_ids"]
+    assert (again.bos_token, again.eos_token, again.pad_token) == (learned.bos_token, learned.eos_token, "<pad>")

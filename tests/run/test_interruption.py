@@ -275,7 +275,7 @@ def test_stopped_before_anything_was_written(finesight: Finesight, write_recipe:
         time.sleep(5)  # the signal arrives in here
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finesight.run.open_model", interrupt)
+        patch.setattr("finesight.run.open_start", interrupt)
         ended = finesight("run", write_recipe(), "--output", tmp_path / "run")
     assert ended.code == 130
     assert ended.stderr == "stopped before anything was written\n"

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from finesight.branches.contexts import share_contexts
+from finesight.branches.images import image_arguments
 from finesight.branches.layout import lay_out
 from finesight.branches.loss import learned_losses
 from finesight.errors import CheckFailed, UserError
@@ -309,5 +310,7 @@ def _logits(loaded: Loaded, examples: tuple[Example, ...]) -> torch.Tensor:
     loaded.model.eval()
     single = loaded.formatter.encode(examples[0], answered=True)
     ids = torch.tensor([[*single.prefix_ids.tolist(), *single.branches[0].ids.tolist()]])
-    logits: torch.Tensor = loaded.model(input_ids=ids, pixel_values=loaded.formatter.pixels(single.images)).logits
+    logits: torch.Tensor = loaded.model(
+        input_ids=ids, **image_arguments(loaded.model, loaded.formatter.pixels(single.images))
+    ).logits
     return logits

@@ -12,8 +12,9 @@ from transformers import DynamicCache
 from finesight.branches.choose_token import how_to_choose
 from finesight.branches.images import image_arguments
 from finesight.branches.layout import PADDING, lay_out
-from finesight.branches.mask import additive_mask
+from finesight.branches.mask import Places, attention_mask
 from finesight.models.encoded import Encoded
+from finesight.models.pixels import Pixels
 from finesight.schema import Sampling
 
 
@@ -35,7 +36,7 @@ def never_complete(ids: Sequence[int]) -> bool:
 def answer_branches(
     model: nn.Module,
     contexts: Sequence[Encoded],
-    pixel_values: torch.Tensor | None,
+    pixels: Pixels | None,
     *,
     max_new_tokens: int,
     end_ids: frozenset[int],
@@ -59,27 +60,28 @@ def answer_branches(
     layout = lay_out(contexts, padding_id=padding_id).to(device)
     open_branches = _OpenBranches(contexts, end_ids, max_new_tokens, is_complete)
     choose = how_to_choose(contexts, sampling)
-    key_branches = layout.branch_numbers
+    keys = Places.of(layout)
     cache = DynamicCache()
     last = _last_positions(layout.branch_numbers, open_branches.counts)
     outputs = model(
         input_ids=layout.input_ids,
         position_ids=layout.position_ids,
-        attention_mask=additive_mask(key_branches, key_branches, dtype),
+        attention_mask=attention_mask(model, keys, keys, dtype),
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=last,
-        **image_arguments(model, pixel_values),
+        **image_arguments(model, pixels),
     )
     while open_branches.take(choose(_without(placeholder_id, outputs.logits), open_branches.columns)):
-        input_ids, position_ids, numbers = (
+        input_ids, positions, numbers = (
             torch.tensor(column, device=device) for column in open_branches.next_columns(padding_id)
         )
-        key_branches = torch.cat([key_branches, numbers], dim=1)
+        queries = Places(numbers, positions)
+        keys = keys.followed_by(queries)
         outputs = model(
             input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=additive_mask(numbers, key_branches, dtype),
+            position_ids=positions.expand(*layout.position_ids.shape[:-2], -1, -1),
+            attention_mask=attention_mask(model, queries, keys, dtype),
             past_key_values=cache,
             use_cache=True,
         )
@@ -88,7 +90,7 @@ def answer_branches(
 
 def _without(placeholder_id: int | None, logits: torch.Tensor) -> torch.Tensor:
     """Return logits with which the placeholder is never chosen."""
-    if placeholder_id is not None:
+    if placeholder_id is not None and placeholder_id < logits.shape[-1]:
         logits[..., placeholder_id] = torch.finfo(logits.dtype).min
     return logits
 
@@ -114,7 +116,7 @@ class _OpenBranches:
     ) -> None:
         self.counts = [len(context.branches) for context in contexts]
         self._positions = [
-            [len(context.prefix_ids) + len(branch.ids) for branch in context.branches] for context in contexts
+            [context.branch_position + len(branch.ids) for branch in context.branches] for context in contexts
         ]
         self._answers: list[list[list[int]]] = [[[] for _ in context.branches] for context in contexts]
         self._ended = [[False] * count for count in self.counts]

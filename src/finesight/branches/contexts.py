@@ -12,12 +12,14 @@ from finesight.models.encoded import UNLEARNED, Branch, Encoded
 def share_contexts(singles: Iterable[Encoded]) -> list[Encoded]:
     """Return one context for all questions that have the same prefix and images, in order of first appearance.
 
+    Questions of families that share none have a row each.
     Questions about neither an image nor a text share one only within their group: a bos token is no context that
     would be worth it.
     """
-    gathered: dict[tuple[bytes, tuple[str, ...]], list[Encoded]] = {}
-    for single in singles:
-        gathered.setdefault((single.prefix_ids.tobytes(), _shown(single)), []).append(single)
+    gathered: dict[tuple[bytes, tuple[str, ...], int], list[Encoded]] = {}
+    for number, single in enumerate(singles):
+        own = number if single.has_own_row else -1
+        gathered.setdefault((single.prefix_ids.tobytes(), _shown(single), own), []).append(single)
     return [
         same[0].with_branches(tuple(branch for single in same for branch in single.branches))
         for same in gathered.values()
@@ -59,10 +61,8 @@ def join_beginnings(context: Encoded) -> Encoded:
         common = int(differs[0]) if len(differs) else length
     if common <= 0:
         return context
-    return Encoded(
-        np.concatenate([context.prefix_ids, first.ids[:common]]),
-        context.images,
-        tuple(Branch(branch.example, branch.ids[common:], branch.labels[common:]) for branch in context.branches),
+    return context.with_longer_prefix(first.ids[:common]).with_branches(
+        tuple(Branch(branch.example, branch.ids[common:], branch.labels[common:]) for branch in context.branches)
     )
 
 

@@ -12,6 +12,7 @@ from finesight.branches.layout import lay_out
 from finesight.branches.loss import learned_losses
 from finesight.branches.numbers import require_numbers
 from finesight.models.encoded import Encoded
+from finesight.models.pixels import Pixels
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Likelihood:
 def find_likelihoods(
     model: nn.Module,
     rows: Sequence[Encoded],
-    pixel_values: torch.Tensor | None,
+    pixels: Pixels | None,
     *,
     padding_id: int,
     dtype: torch.dtype,
@@ -44,7 +45,7 @@ def find_likelihoods(
     computes none.
     """
     layout = lay_out(rows, padding_id=padding_id).to(device)
-    losses = learned_losses(model, layout, pixel_values, dtype).double().cpu()
+    losses = learned_losses(model, layout, pixels, dtype).double().cpu()
     require_numbers(losses, "likelihoods")
     counts = [branch.learned_tokens for row in rows for branch in row.branches]
     pieces = iter(torch.split(losses, counts))

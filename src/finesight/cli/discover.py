@@ -46,13 +46,15 @@ def _name_from(folder: Path) -> str:
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes, models or shipped.")
+        str | None,
+        typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes, models, shipped or blueprints."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """List kinds of data, tasks, metrics, recipes, models.
 
-    And the models that come with finesight, by the names that a recipe gives them.
+    And the models that come with finesight, by the names that a recipe gives them, and the published ones that it knows
+    without their weights.
     """
     from finesight.cli.shelves import SHELVES
     from finesight.errors import UserError, nearest_name

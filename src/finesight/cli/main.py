@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from finesight import __version__
-from finesight.cli import discover, looking, results, runs, svg
+from finesight.cli import convert, discover, exporting, looking, results, runs, svg
 from finesight.cli.errors import told_plainly
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -28,6 +28,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compare": results.compare,
     "report": results.report,
     "ask": runs.ask,
+    "export": exporting.export,
+    "convert": convert.convert,
     "list": discover.list_,
     "env": discover.env,
 }

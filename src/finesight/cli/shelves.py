@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from finesight.evaluate.metrics.metrics import METRICS
+from finesight.models.blueprint import read_blueprints
 from finesight.models.shipped import shipped_models, shipped_name
 from finesight.recipe.builtin import builtin_recipes
 from finesight.recipe.model import Model
@@ -30,6 +31,11 @@ def _shipped() -> Rows:
     return [(shipped_name(name), f"made by the recipe {name}/pretrain") for name in shipped_models()]
 
 
+def _blueprints() -> Rows:
+    """Return the published models that are known without their weights, by each of their hub names."""
+    return [(name, blueprint.about) for blueprint in read_blueprints() for name in blueprint.names]
+
+
 SHELVES: Mapping[str, Callable[[], Rows]] = {
     "kinds": lambda: _specs(AnySource),
     "tasks": named_tasks,
@@ -37,4 +43,5 @@ SHELVES: Mapping[str, Callable[[], Rows]] = {
     "recipes": builtin_recipes,
     "models": lambda: _specs(Model),
     "shipped": _shipped,
+    "blueprints": _blueprints,
 }

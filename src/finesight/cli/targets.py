@@ -11,7 +11,7 @@ from finesight.cli.opening import open_recipe
 
 if TYPE_CHECKING:
     from finesight.models.loaded import Loaded
-    from finesight.recipe.model import Model
+    from finesight.recipe.model import Loading, Model
     from finesight.recipe.recipe import Recipe
     from finesight.rundir import RunDir
 
@@ -88,15 +88,23 @@ def open_earlier(path: Path | None) -> RunDir | None:
 
 def model_of(target: Target, recipe: Recipe) -> Model:
     """Return the model that is meant, as a recipe says it; a checkpoint is loaded as `recipe` says."""
-    from finesight.recipe.model import ImageLoading, LlavaModel, Loading, TextModel
+    from finesight.recipe.model import HfModel, ImageLoading, LlavaModel, Loading, MoondreamModel, TextModel
 
     if target.run is not None:
         return target.run.recipe.model
+    # The checkpoint is what is measured, and no earlier run that the recipe would continue.
+    if isinstance(recipe.model, HfModel | MoondreamModel):
+        named = {"name_or_path": target.name_or_path, "revision": None, "continue_from": None}
+        return recipe.model.model_copy(update=named)
     if isinstance(recipe.model, TextModel):
-        settings = {name: value for name, value in recipe.model if name in Loading.model_fields}
+        settings = {name: value for name, value in recipe.model if name in _without_continuing(Loading)}
         return TextModel(kind="text", name_or_path=target.name_or_path, **settings)
-    settings = {name: value for name, value in recipe.model if name in ImageLoading.model_fields}
+    settings = {name: value for name, value in recipe.model if name in _without_continuing(ImageLoading)}
     return LlavaModel(kind="llava", name_or_path=target.name_or_path, **settings)
+
+
+def _without_continuing(spec: type[Loading]) -> set[str]:
+    return set(spec.model_fields) - {"continue_from"}
 
 
 def load_target(target: Target, model: Model, data_root: Path) -> Loaded:

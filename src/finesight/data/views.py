@@ -17,10 +17,12 @@ def as_seen(task: TaskExamples, *, sees_images: bool) -> TaskExamples:
     Raises `DataError` where a model without eyes would get nothing.
     """
     if sees_images:
-        examples = [replace(example, context="") if example.images else example for example in task.examples]
+        examples = [
+            replace(example, context="", drawing=None) if example.images else example for example in task.examples
+        ]
     else:
         _refuse(task, lambda example: bool(example.images) and not example.context, "pictures without text")
-        examples = [replace(example, images=()) for example in task.examples]
+        examples = [replace(example, images=(), drawing=example.picture) for example in task.examples]
     return replace(task, examples=tuple(examples))
 
 

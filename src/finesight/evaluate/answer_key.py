@@ -19,7 +19,6 @@ from finesight.models.fingerprint import (
     fingerprint_weights,
     hash_json,
 )
-from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.recipe.evaluate import Task
 from finesight.schema import TaskExamples
@@ -56,12 +55,11 @@ class AnswerKeys:
     @cached_property
     def _of_model(self) -> AnswerKey:
         model, formatter, device = self._loaded.model, self._loaded.formatter, self._loaded.device
-        processor = formatter.image_processor if isinstance(formatter, ImageFormatter) else None
         return {
             "weights": fingerprint_weights(model),
             "configuration": fingerprint_config(model),
             "tokenizer": fingerprint_tokenizer(formatter.tokenizer),
-            "image_processor": processor and hash_json(processor.to_dict()),
+            "image_processor": hash_json(formatter.image_settings()),
             "end_ids": sorted(formatter.end_ids),
             "dtype": str(model.dtype).removeprefix("torch."),
             "attn_implementation": model.config._attn_implementation,

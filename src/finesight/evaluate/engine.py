@@ -6,32 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
-from PIL import Image
-
 from finesight.branches.answer import answer_branches
 from finesight.branches.contexts import join_beginnings, share_contexts
 from finesight.branches.likelihood import Likelihood, find_likelihoods
+from finesight.branches.own_rows import answer_own_rows
 from finesight.evaluate.budget import TokenBudget
-from finesight.evaluate.likelihood import Choosing, LikelihoodBy, ReferenceLikelihood, options_of, with_answers
+from finesight.evaluate.likelihood import Choosing, LikelihoodBy, ReferenceLikelihood, options_of, rows_with_answers
 from finesight.evaluate.stopping import StopStrings
+from finesight.models.blank_image import BlankImage
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
+from finesight.models.pixels import Pixels, move
 from finesight.schema import Example, Prediction, Sampling
-
-
-class BlankImage:
-    """Stands for an image whose content is taken away: all blank images are one."""
-
-    name = "blank"
-
-    def open(self) -> Image.Image:
-        """Raise: there is nothing to see; `Formatter.pixels` makes what the model gets."""
-        raise OSError("a blank image has no file")
-
-    def content_hash(self) -> str:
-        """Return the same for every blank image, so that all questions share one context."""
-        return "blank"
 
 
 @dataclass
@@ -94,8 +80,9 @@ class Engine:
     ) -> Iterator[list[tuple[Example, Likelihood]]]:
         """Yield how likely each answer to each question is, with the example that has it for an answer."""
         answered = (
-            with_answers(self.loaded.formatter, single, answers_to(single.branches[0].example))
+            row
             for single in map(self._shown, questions)
+            for row in rows_with_answers(self.loaded.formatter, single, answers_to(single.branches[0].example))
         )
         contexts = [join_beginnings(context) for context in share_contexts(answered)]
         return self._budget.work_through(contexts, self._weigh)
@@ -104,7 +91,8 @@ class Engine:
         self, rows: Sequence[Encoded], *, max_new_tokens: int, ends: StopStrings, sampling: Sampling | None
     ) -> list[Prediction]:
         formatter = self.loaded.formatter
-        answers = answer_branches(
+        answer = answer_own_rows if rows[0].has_own_row else answer_branches
+        answers = answer(
             self.loaded.model,
             rows,
             self._pixels(rows),
@@ -138,16 +126,15 @@ class Engine:
             for branch, likelihood in zip(row.branches, of_row, strict=True)
         ]
 
-    def _pixels(self, rows: Sequence[Encoded]) -> torch.Tensor | None:
+    def _pixels(self, rows: Sequence[Encoded]) -> Pixels | None:
         images = [image for row in rows for image in row.images]
         pixels = self.loaded.formatter.pixels(images, blank=self.without_context)
-        return pixels.to(self.loaded.device, self.loaded.model.dtype) if pixels is not None else None
+        return move(pixels, self.loaded.device, self.loaded.model.dtype)
 
     def _shown(self, question: Encoded) -> Encoded:
         """Return a question as the model gets it."""
         if not self.without_context:
             return question
         example = question.branches[0].example
-        if example.context:
-            question = self.loaded.formatter.encode(replace(example, context=""), answered=False)
-        return Encoded(question.prefix_ids, tuple(BlankImage() for _ in question.images), question.branches)
+        blank = replace(example, context="", images=tuple(BlankImage() for _ in example.images))
+        return self.loaded.formatter.encode(blank, answered=False)

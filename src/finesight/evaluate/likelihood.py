@@ -42,10 +42,20 @@ def with_answers(formatter: Formatter, question: Encoded, answers: Iterable[str]
     then another question would be measured than the one that the model is asked when it answers by itself.
     """
     (asked,) = question.branches
-    return question.with_branches(tuple(_answered(formatter, question, asked, answer) for answer in answers))
+    singles = [_answered(formatter, question, asked, answer) for answer in answers]
+    return question.with_branches(tuple(branch for single in singles for branch in single.branches))
 
 
-def _answered(formatter: Formatter, question: Encoded, asked: Branch, answer: str) -> Branch:
+def rows_with_answers(formatter: Formatter, question: Encoded, answers: Iterable[str]) -> list[Encoded]:
+    """Return `with_answers`, or for families that share no contexts a row for each answer."""
+    if not question.has_own_row:
+        return [with_answers(formatter, question, answers)]
+    (asked,) = question.branches
+    return [_answered(formatter, question, asked, answer) for answer in answers]
+
+
+def _answered(formatter: Formatter, question: Encoded, asked: Branch, answer: str) -> Encoded:
+    """Return a question with one answer, its labels the ones that training would learn."""
     earlier = (replace(turn, learned=False) for turn in asked.example.turns[:-1])
     told = replace(asked.example, turns=(*earlier, Turn("assistant", answer, learned=True)))
     single = formatter.encode(told, answered=True)
@@ -56,7 +66,7 @@ def _answered(formatter: Formatter, question: Encoded, asked: Branch, answer: st
             f"{told.id}: the tokens of the question change when {answer!r} is put behind it",
             hint="the chat template or the tokenizer joins the two; set answer_by: generation",
         )
-    return branch
+    return single
 
 
 class Choosing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from finesight.continuing import learned_earlier, open_start_formatter
 from finesight.look.choosing import choose_examples
 from finesight.look.figures import describe_source
 from finesight.look.rows import RowWriter
@@ -15,7 +16,7 @@ from finesight.look.steps import show_stage
 from finesight.models.encoded import Encoded
 from finesight.models.formatter import Formatter
 from finesight.models.image_formatter import ImageFormatter
-from finesight.opening import Tokenized, check_data_set, leave_out_too_long, open_formatter, read_sets, tokenize
+from finesight.opening import Tokenized, check_data_set, leave_out_too_long, read_sets, tokenize
 from finesight.recipe.recipe import Recipe
 from finesight.schema import Example, Role, Sets
 from finesight.train.checks.model import check_texts
@@ -58,8 +59,8 @@ def look_at(recipe: Recipe, data_root: Path, *, examples: int, max_tokens: int) 
     that computes `max_tokens` at once. Nothing of the model is read but its configuration, tokenizer and image
     processor. Raises what `check` raises for data and recipes that cannot be read.
     """
-    sets, _, checks = read_sets(recipe, data_root)
-    formatter = open_formatter(recipe, data_root, sets)
+    sets, _, checks = read_sets(recipe, data_root, learned_earlier(recipe, data_root))
+    formatter = open_start_formatter(recipe, data_root, sets)
     tokens = tokenize(formatter, sets, leave_out_too_long(recipe))
     checks += check_data_set(formatter, recipe, tokens)
     checks += check_texts(formatter, list(_singles(tokens.learned)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,23 +15,32 @@ from finesight.data.svg.path_lines import restore
 from finesight.data.svg.render import render
 from finesight.errors import DataError
 from finesight.models.formatter import Formatter
-from finesight.models.image_formatter import ImageFormatter
-from finesight.schema import Example
+from finesight.models.image_formatter import ImageFormatter, open_image
+from finesight.models.pixels import Pixels
+from finesight.schema import Example, ImageSource
 
 DRAWN_PIXELS = 256
+SHOWN_PIXELS = 512
 
 
-def write_pictures(pixels: torch.Tensor | None, formatter: Formatter) -> list[str]:
-    """Return the encoder's input (float[images, 3, height, width]) as pictures again, each a data URI."""
+def write_pictures(pixels: Pixels | None, images: Sequence[ImageSource], formatter: Formatter) -> list[str]:
+    """Return the encoder's input as pictures again, each a data URI.
+
+    A processor that cuts pictures into tiles or patches leaves none to show: then they are the images as they are.
+    """
     if pixels is None:
         return []
-    assert isinstance(formatter, ImageFormatter), "only families that see images give pixels"
-    seen = to_pixels(pixels, formatter.image_processor.to_dict()).permute(0, 2, 3, 1).numpy()
+    if not isinstance(formatter, ImageFormatter):
+        return [_data_uri(_fitted(open_image(image))) for image in images]
+    seen = to_pixels(pixels["pixel_values"], formatter.image_settings()).permute(0, 2, 3, 1).numpy()
     return [_data_uri(Image.fromarray(picture)) for picture in seen]
 
 
 def to_pixels(pixels: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
-    """Return what an image processor of these settings has made numbers of, as uint8[images, 3, height, width]."""
+    """Return the pictures that an image processor of these settings made `pixels` of: uint8[images, 3, height, width].
+
+    `pixels` are float[images, 3, height, width].
+    """
     if settings["do_normalize"]:
         mean, deviation = (torch.tensor(settings[name]).view(1, 3, 1, 1) for name in ("image_mean", "image_std"))
         pixels = pixels * deviation + mean
@@ -49,6 +59,12 @@ def draw_context(example: Example) -> list[dict[str, Any]]:
     except DataError:  # a text of another kind
         return []
     return [{"name": "the text, drawn", "is_drawn": True, "picture": _data_uri(drawing)}]
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    """Return a picture at most so large as is shown."""
+    picture.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
+    return picture
 
 
 def _data_uri(picture: Image.Image) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from finesight.branches.layout import PREFIX, Layout
-from finesight.branches.mask import additive_mask
+from finesight.branches.layout import PREFIX, TWO_WAY_PREFIX, Layout
+from finesight.branches.mask import Places, who_is_seen
 from finesight.look.answers import find_answers
 from finesight.look.pictures import draw_context, write_pictures
 from finesight.look.spelling import Speller, Token
@@ -42,7 +42,8 @@ class RowWriter:
     def show_rows(self, rows: Sequence[Encoded], *, answered: bool) -> list[dict[str, Any]]:
         """Return rows that go through the model together."""
         batch = make_batch(rows, self.formatter)
-        pictures = iter(write_pictures(batch.pixel_values, self.formatter))
+        images = [image for row in rows for image in row.images]
+        pictures = iter(write_pictures(batch.pixels, images, self.formatter))
         return [
             {
                 "tokens": row.tokens,
@@ -56,7 +57,8 @@ class RowWriter:
         ]
 
     def _show_segments(self, row: Encoded, layout: Layout, index: int, *, answered: bool) -> dict[str, Any]:
-        numbers = layout.branch_numbers[index].tolist()
+        # How a prefix is seen is told below; here it is one, two-way or not.
+        numbers = [PREFIX if of == TWO_WAY_PREFIX else of for of in layout.branch_numbers[index].tolist()]
         tokens = _tokens(layout, index)
         segments, ends = [], []
         for number, branch in enumerate([None, *row.branches]):
@@ -77,7 +79,9 @@ class RowWriter:
                 "pieces": self._speller.spell(own),
             })  # fmt: skip
             ends += [places[0], places[-1]]
-        return {"segments": segments, "sees": _who_sees_whom(layout.branch_numbers[index, ends])}
+        # In a row of its own a family masks by itself.
+        sees = [] if row.has_own_row else _who_sees_whom(layout.branch_numbers[index, ends])
+        return {"segments": segments, "sees": sees}
 
     def _kinds(self, row: Encoded, branch: Branch | None, *, answered: bool) -> list[str]:
         """Return what each token of the prefix, or of a branch, belongs to."""
@@ -95,7 +99,7 @@ class RowWriter:
 def _tokens(layout: Layout, index: int) -> list[Token]:
     """Return the tokens of a row; a token is learned where the one before it in its branch has it as its label."""
     numbers, labels = layout.branch_numbers[index].tolist(), layout.next_labels[index].tolist()
-    ids, positions = layout.input_ids[index].tolist(), layout.position_ids[index].tolist()
+    ids, positions = layout.input_ids[index].tolist(), Places.of(layout).positions[index].tolist()
     return [
         Token(
             ids[place],
@@ -114,7 +118,7 @@ def _who_sees_whom(numbers: torch.Tensor) -> list[list[str]]:
     training's own.
     """
     numbers = numbers[None]
-    seen = additive_mask(numbers, numbers, torch.float32)[0, 0] == 0
+    seen = who_is_seen(numbers, numbers)[0]
     segments = len(seen) // 2
     blocks = seen.view(segments, 2, segments, 2).permute(0, 2, 1, 3).flatten(2)
     return [["all" if block.all() else "before" if block.any() else "nothing" for block in line] for line in blocks]

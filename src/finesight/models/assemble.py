@@ -11,18 +11,34 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     SiglipVisionModel,
 )
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from finesight.errors import ModelError
-from finesight.models.families import image_geometry, require_right_features, require_supported, right_strategy
+from finesight.models.at_hand import TOKENIZER_FILES
+from finesight.models.configs import find_stand_in
+from finesight.models.families import (
+    image_geometry,
+    require_attention,
+    require_right_features,
+    require_supported,
+    right_strategy,
+)
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.llava import LLAVA_PARTS, LLAVA_TRAITS, make_formatter, meta_llava
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
-from finesight.models.part_sources import Texts, cast_weights, choose_tokenizer, make_language_model, read_config
+from finesight.models.part_sources import (
+    Texts,
+    cast_weights,
+    choose_tokenizer,
+    locate_tokenizer,
+    make_language_model,
+    read_config,
+)
 from finesight.models.positions import resize_positions
 from finesight.models.tokenizers import IMAGE_TOKEN, ensure_special_tokens
 from finesight.models.weights import load_weights
@@ -45,7 +61,7 @@ def load_assembled(
     config = assembled_config(spec, data_root)
     tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
     torch.manual_seed(seed)
-    model = _graft(spec, config, data_root)
+    model = _graft(spec, config, data_root, dtype)
     formatter = _fit(spec, model, tokenizer, data_root)
     cast_weights(model, dtype)
     return Loaded(
@@ -70,10 +86,17 @@ def _fit(
     """Fit the model to the recipe's image size and to the tokenizer, and return how it is spoken to."""
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)
-    image_token_id = ensure_special_tokens(tokenizer)
+    image_token_id = ensure_special_tokens(tokenizer, spec.image_token)
     _fit_vocabulary(model, tokenizer, image_token_id, may_resize=spec.language.config is None)
     location = locate(spec.vision.name_or_path, spec.vision.revision, data_root) if spec.vision.name_or_path else None
-    return make_formatter(spec, config=model.config, tokenizer=tokenizer, location=location, data_root=data_root)
+    return make_formatter(
+        spec,
+        config=model.config,
+        tokenizer=tokenizer,
+        location=location,
+        data_root=data_root,
+        image_token=spec.image_token,
+    )
 
 
 def random_parts(spec: AssembledModel) -> frozenset[PartName]:
@@ -86,12 +109,13 @@ def random_parts(spec: AssembledModel) -> frozenset[PartName]:
     return frozenset(parts)
 
 
-def assembled_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
+def assembled_config(spec: AssembledModel, data_root: Path, *, may_stand_in: bool = False) -> LlavaConfig:
     """Return the configuration of the whole, before the vocabulary is fitted to the tokenizer."""
-    vision = _vision_config(read_config(spec.vision, "model.vision", data_root))
-    text = read_config(spec.language, "model.language", data_root)
+    vision = _vision_config(read_config(spec.vision, "model.vision", data_root, may_stand_in=may_stand_in))
+    text = read_config(spec.language, "model.language", data_root, may_stand_in=may_stand_in)
     require_supported(vision, "vision")
     require_supported(text, "language")
+    require_attention(text, spec.attn_implementation)
     strategy = spec.vision_feature_select_strategy or right_strategy(vision)
     config = LlavaConfig(
         vision_config=vision,
@@ -109,14 +133,25 @@ def assembled_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
     return config
 
 
-def described_config(spec: AssembledModel, data_root: Path) -> LlavaConfig:
+def described_config(spec: AssembledModel, data_root: Path, *, may_stand_in: bool = False) -> LlavaConfig:
     """Return the configuration of the whole as loading leaves it, so that parameters can be counted without weights."""
-    config = assembled_config(spec, data_root)
+    config = assembled_config(spec, data_root, may_stand_in=may_stand_in)
     if spec.language.name_or_path is not None and spec.tokenizer.vocab_size is None:
-        tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=tuple, saved=None)
-        ensure_special_tokens(tokenizer)
-        config.text_config.vocab_size = max(config.text_config.vocab_size, len(tokenizer))
+        tokens = _count_tokens(spec, data_root, may_stand_in=may_stand_in)
+        config.text_config.vocab_size = max(config.text_config.vocab_size, tokens)
     return config
+
+
+def _count_tokens(spec: AssembledModel, data_root: Path, *, may_stand_in: bool) -> int:
+    """Return how many tokens the tokenizer has, the image token among them."""
+    location = locate_tokenizer(spec.tokenizer, spec.language, data_root)
+    blueprint = find_stand_in(location, file=TOKENIZER_FILES[0]) if may_stand_in else None
+    if blueprint is not None and blueprint.tokenizer is not None:
+        known = blueprint.tokenizer
+        return known.tokens + (spec.image_token == IMAGE_TOKEN and IMAGE_TOKEN not in known.ids)
+    tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=tuple, saved=None)
+    ensure_special_tokens(tokenizer, spec.image_token)
+    return len(tokenizer)
 
 
 def _vision_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -128,21 +163,33 @@ def _vision_config(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _graft(spec: AssembledModel, config: LlavaConfig, data_root: Path) -> LlavaForConditionalGeneration:
-    """Return the whole, each part in the place that the forward pass uses.
+def tower_class(vision_config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """Return the class of the vision encoder that the configuration describes."""
+    is_siglip = vision_config.model_type == "siglip_vision_model"
+    chosen: type[PreTrainedModel] = SiglipVisionModel if is_siglip else CLIPVisionModel
+    return chosen
+
+
+def _graft(
+    spec: AssembledModel, config: LlavaConfig, data_root: Path, dtype: torch.dtype
+) -> LlavaForConditionalGeneration:
+    """Return the whole, each part in the place that the forward pass uses; what a checkpoint holds is in `dtype`.
 
     The skeleton has no weights of its own, so nothing is ever held twice, and a language model is taken apart:
     its body becomes `model.language_model`, its head `lm_head`. Registered whole it would be a ghost.
     """
     model = meta_llava(config)
-    tower_class = SiglipVisionModel if config.vision_config.model_type == "siglip_vision_model" else CLIPVisionModel
+    vision_class = tower_class(config.vision_config)
     attention: dict[str, Any] = {"attn_implementation": spec.attn_implementation}
     if spec.vision.config is not None:
-        tower = tower_class._from_config(config.vision_config, **attention)
+        tower = vision_class._from_config(config.vision_config, **attention)
     else:
         location = locate(str(spec.vision.name_or_path), spec.vision.revision, data_root)
-        tower = load_weights(tower_class, location, may_hold_more=True, config=config.vision_config, **attention)
-    language = make_language_model(spec.language, config.text_config, data_root, **attention)
+        seen = {"config": config.vision_config, "dtype": dtype, **attention}
+        tower = load_weights(vision_class, location, may_hold_more=True, **seen)
+    # Random weights begin in float32, or they would be others in every number format.
+    formats = {"dtype": dtype} if spec.language.config is None else {}
+    language = make_language_model(spec.language, config.text_config, data_root, **attention, **formats)
     model.model.vision_tower = tower
     model.model.multi_modal_projector = LlavaMultiModalProjector(config)
     model.model.language_model = language.model
@@ -155,7 +202,7 @@ def _choose_tokenizer(
     spec: AssembledModel, *, data_root: Path, texts: Texts, saved: Path | None
 ) -> PreTrainedTokenizerBase:
     return choose_tokenizer(
-        spec.tokenizer, spec.language, data_root=data_root, texts=texts, saved=saved, extra_tokens=(IMAGE_TOKEN,)
+        spec.tokenizer, spec.language, data_root=data_root, texts=texts, saved=saved, extra_tokens=(spec.image_token,)
     )
 
 

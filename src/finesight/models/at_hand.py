@@ -57,11 +57,19 @@ def find_checkpoint(
     location = locate(name_or_path, revision, data_root)
     if location.is_folder:
         return Checkpoint(Path(location.name_or_path), may_be_partial=False)
+    return find_cached(name_or_path, revision, file)
+
+
+def find_cached(name: str, revision: str | None, file: str = CONFIG_FILE) -> Checkpoint | None:
+    """Return the folder of a checkpoint in the hub's cache, or None where that does not hold `file`.
+
+    Raises `ModelError` for a name that no hub takes.
+    """
     try:
-        cached = try_to_load_from_cache(name_or_path, file, revision=revision)
+        cached = try_to_load_from_cache(name, file, revision=revision)
     except HFValidationError as error:
         raise ModelError(
-            f"{name_or_path}: neither a folder nor a name that the hub takes",
+            f"{name}: neither a folder nor a name that the hub takes",
             hint="a hub name is owner/name, in letters, digits, - _ and .",
         ) from error
     return Checkpoint(Path(cached).parent, may_be_partial=True) if isinstance(cached, str) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ UNLEARNED = -100
 """The label of a token that does not count in the loss, as everywhere in torch."""
 
 Tokens = NDArray[np.int32]
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,20 @@ class Encoded:
     """int[tokens]: the template's opening, the image tokens (one for each image feature), and the context's text."""
     images: tuple[ImageSource, ...]
     branches: tuple[Branch, ...]
+    two_way_tokens: int = 0
+    """So many of the prefix, from the first, see each other, whichever comes first. Else a token sees what is before
+    it."""
+    prefix_positions: Positions | None = None
+    """int[axes, tokens]: where the prefix stands, for families that do not count from 0 along one axis. Branches count
+    on from behind the highest, on every axis alike."""
+    row_inputs: Mapping[str, Tokens] | None = None
+    """For families that share no contexts: what the forward pass takes beside the ids, by name, int[tokens] of the
+    prefix and its one branch, as PaliGemma's `token_type_ids`. The family makes mask and positions by itself then."""
+
+    @property
+    def has_own_row(self) -> bool:
+        """Return whether its one question is a row that is shared with no other."""
+        return self.row_inputs is not None
 
     @property
     def tokens(self) -> int:
@@ -50,6 +66,19 @@ class Encoded:
         """Return how many tokens of its row count in the loss."""
         return sum(branch.learned_tokens for branch in self.branches)
 
+    @property
+    def branch_position(self) -> int:
+        """Return where every branch begins to count its positions."""
+        return len(self.prefix_ids) if self.prefix_positions is None else int(self.prefix_positions.max()) + 1
+
     def with_branches(self, branches: tuple[Branch, ...]) -> Encoded:
         """Return the same context before other branches."""
-        return Encoded(self.prefix_ids, self.images, branches)
+        return replace(self, branches=branches)
+
+    def with_longer_prefix(self, tokens: Tokens) -> Encoded:
+        """Return the same context with more text at its end; the branches are what they were."""
+        positions = self.prefix_positions
+        if positions is not None:
+            more = np.broadcast_to(self.branch_position + np.arange(len(tokens)), (len(positions), len(tokens)))
+            positions = np.concatenate([positions, more], axis=1)
+        return replace(self, prefix_ids=np.concatenate([self.prefix_ids, tokens]), prefix_positions=positions)

@@ -11,6 +11,8 @@ from finesight.models.image_formatter import ImageGeometry
 from finesight.recipe.model import SUPPORTED_LANGUAGE_TYPES, SUPPORTED_VISION_TYPES
 
 FeatureStrategy = Literal["default", "full"]
+EAGER_TYPES = ("gemma2",)
+"""Language models whose attention scores are capped."""
 
 
 def right_strategy(vision_config: PreTrainedConfig) -> FeatureStrategy:
@@ -41,6 +43,18 @@ def require_supported(config: PreTrainedConfig, what: Literal["vision", "languag
         raise ModelError(
             f"a {what} part of type {config.model_type!r} is not supported",
             hint=f"supported are {', '.join(supported)}",
+        )
+
+
+def require_attention(config: PreTrainedConfig, attn_implementation: str | None) -> None:
+    """Raise `ModelError` when a language model's attention cannot be computed as the recipe says.
+
+    `config` is the language model's own. Gemma-2 caps its scores, for which `sdpa` has no place.
+    """
+    if config.model_type in EAGER_TYPES and attn_implementation == "sdpa":
+        raise ModelError(
+            f"a language model of type {config.model_type!r} caps its attention scores, which sdpa cannot",
+            hint="leave out model.attn_implementation, or set it to eager",
         )
 
 

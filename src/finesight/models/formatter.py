@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError, ModelError
 from finesight.models.chat import ChatFormat, Conversation
 from finesight.models.encoded import UNLEARNED, Branch, Encoded, Tokens
+from finesight.models.pixels import Pixels
 from finesight.schema import Example, ImageSource, Turn
 
 
@@ -64,15 +65,23 @@ class Formatter:
             conversation = self._converse(turns, images)
         else:
             conversation = Conversation(self.chat.render(turns[:-1], images, ask=True), ())
-        marked = self._place_images(example, self._tokenize(conversation, context))
+        marked = self._place_images(example, self._tokenize(self._show_images(example, conversation), context))
         cut = marked.context_tokens
         branch = Branch(example, marked.ids[cut:], marked.labels[cut:])
         return Encoded(self._intern(marked.ids[:cut]), example.images, (branch,))
 
-    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
+    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> Pixels | None:
         """Return the images (with `blank`, as many without content) as the model takes them; None for no images."""
         assert not images, "encode refuses images"
         return None
+
+    def image_tokens(self, image: ImageSource) -> int:
+        """Return how many placeholders stand for an image in the text: of a text model none."""
+        return 0
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return everything that decides how images are prepared, by name; empty of a family that sees none."""
+        return {}
 
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images, where the family has such a thing."""
@@ -80,6 +89,10 @@ class Formatter:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer's tokens, without special tokens and blanks around it."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def _show_images(self, example: Example, conversation: Conversation) -> Conversation:
+        """Return the conversation with the example's images in its text, for families that show them there."""
+        return conversation
 
     def _place_images(self, example: Example, marked: Marked) -> Marked:
         """Return the tokens with those of the example's images among them, here: refuse images."""

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
 from finesight.errors import DataError
 from finesight.models.chat import ChatFormat
 from finesight.models.formatter import Formatter, Marked
+from finesight.models.pixels import Pixels
 from finesight.schema import Example, ImageSource
 
 
@@ -27,11 +29,19 @@ class ImageGeometry:
     """Features it gives for an image: that many image tokens stand in the text."""
 
 
+def open_image(image: ImageSource) -> Image.Image:
+    """Return an image decoded. Raises `DataError` where it cannot be."""
+    try:
+        return image.open()
+    except OSError as error:
+        raise DataError(f"{image.name}: cannot be decoded ({error})", hint="run `finesight check`") from error
+
+
 class KeptImages(Protocol):
     """Images that were prepared before."""
 
-    def take(self, images: Sequence[ImageSource]) -> torch.Tensor:
-        """Return what is kept of images, in their order: float[images, …]."""
+    def take(self, images: Sequence[ImageSource]) -> Pixels:
+        """Return what is kept of images, in their order."""
         ...
 
 
@@ -60,35 +70,38 @@ class ImageFormatter(Formatter):
         """The image token."""
         return self.image_token_id
 
-    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> torch.Tensor | None:
-        """Return the images as the vision encoder takes them: float[images, 3, size, size]; None for no images.
+    def pixels(self, images: Sequence[ImageSource], *, blank: bool = False) -> Pixels | None:
+        """Return the images as the vision encoder takes them; None for no images.
 
-        With `blank`, as many without content. Where images are kept, what is kept of them: pixels, or the encoder's
-        features as float[images, features, hidden]. Raises `DataError` when one cannot be decoded.
+        They are `pixel_values`, float[images, 3, size, size]. With `blank`, as many without content. Where images are
+        kept, what is kept of them: pixels, or the encoder's features. Raises `DataError` when one cannot be decoded.
         """
         if not images:
             return None
         if blank:
-            return self.blank_pixels(len(images))
-        return self.kept.take(images) if self.kept else self.decode_images(images)
+            return {"pixel_values": self.blank_pixels(len(images))}
+        return self.kept.take(images) if self.kept else {"pixel_values": self.decode_images(images)}
 
     def decode_images(self, images: Sequence[ImageSource]) -> torch.Tensor:
         """Return the images as the vision encoder takes them, from their files: float[images, 3, size, size].
 
         Raises `DataError` when one cannot be decoded.
         """
-        opened = []
-        for image in images:
-            try:
-                opened.append(image.open())
-            except OSError as error:
-                raise DataError(f"{image.name}: cannot be decoded ({error})", hint="run `finesight check`") from error
+        opened = [open_image(image) for image in images]
         pixels: torch.Tensor = self.image_processor(images=opened, return_tensors="pt")["pixel_values"]
         return pixels
 
     def blank_pixels(self, images: int) -> torch.Tensor:
         """Return so many images without content, the mean of what the encoder was trained on: float[images, 3, …]."""
         return torch.zeros(images, 3, self.geometry.size, self.geometry.size)
+
+    def image_tokens(self, image: ImageSource) -> int:
+        """Return how many image tokens stand for an image: for all alike."""
+        return self.geometry.features
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return the image processor's settings."""
+        return dict(self.image_processor.to_dict())
 
     def save_image_processor(self, folder: Path) -> None:
         """Write what prepares images."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,8 @@ from finesight.errors import UserError, WriteError
 from finesight.models.fingerprint import tensor_bytes
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
+from finesight.models.moondream.config import MoondreamConfig
+from finesight.models.pixels import FEATURES, Pixels
 from finesight.runtime import follow, say
 from finesight.schema import ImageSource
 from finesight.whole_files import written_whole
@@ -38,9 +40,10 @@ class ImageStore:
     folder: Path
     """Named after everything that decides the tensors: the preparation, and the encoder's weights for features."""
 
-    def take(self, images: Sequence[ImageSource]) -> torch.Tensor:
-        """Return the tensors of images that are all kept: float[images, …]."""
-        return torch.stack([load_file(self._file(image))[_TENSOR] for image in images])
+    def take(self, images: Sequence[ImageSource]) -> Pixels:
+        """Return what is kept of images, all of which are."""
+        tensors = torch.stack([load_file(self._file(image))[_TENSOR] for image in images])
+        return {"pixel_values" if self.kind == "pixels" else FEATURES: tensors}
 
     def has(self, image: ImageSource) -> bool:
         """Return whether the image is kept, whole."""
@@ -98,8 +101,11 @@ def encode_images(loaded: Loaded, pixels: torch.Tensor) -> torch.Tensor:
     The layer and the features are the configuration's own, as `LlavaModel.get_image_features` takes them.
     """
     config = loaded.model.config
-    encoder = loaded.model.get_submodule(loaded.parts.prefixes["vision"][0])
+    encoder = loaded.module(loaded.parts.prefixes["vision"][0])
     outputs = encoder(pixels.to(loaded.device, loaded.model.dtype), output_hidden_states=True)
+    if isinstance(config, MoondreamConfig):
+        last: torch.Tensor = outputs.last_hidden_state
+        return last
     features: torch.Tensor = outputs.hidden_states[config.vision_feature_layer]
     return features[:, 1:] if config.vision_feature_select_strategy == "default" else features
 
@@ -126,11 +132,13 @@ def require_room(folder: Path, wanted: int, images: int) -> None:
 
 def _fingerprint(loaded: Loaded, formatter: ImageFormatter, kind: KeptKind) -> str:
     """Return a hash of everything that decides what is kept of an image, beside the image."""
-    decisive = hashlib.sha256(json.dumps(formatter.image_processor.to_dict(), sort_keys=True, default=str).encode())
+    decisive = hashlib.sha256(json.dumps(formatter.image_settings(), sort_keys=True, default=str).encode())
     if kind == "features":
         config = loaded.model.config
         decisive.update(json.dumps(config.vision_config.to_dict(), sort_keys=True, default=str).encode())
-        chosen = (config.vision_feature_layer, config.vision_feature_select_strategy, str(loaded.model.dtype))
+        chosen: tuple[Any, ...] = (str(loaded.model.dtype),)
+        if not isinstance(config, MoondreamConfig):
+            chosen = (config.vision_feature_layer, config.vision_feature_select_strategy, *chosen)
         decisive.update(repr(chosen).encode())
         for parameter in loaded.parts.parameters_of(loaded.model, "vision"):
             decisive.update(parameter.name.encode())

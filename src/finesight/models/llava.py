@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoImageProcessor, LlavaConfig, LlavaForConditionalGeneration
-from transformers.utils import cached_file
+from transformers import AutoImageProcessor, LlavaConfig, LlavaForConditionalGeneration
 
 from finesight.errors import ModelError
 from finesight.models.chat import ChatFormat, read_template
-from finesight.models.families import image_geometry, require_right_features, require_supported
+from finesight.models.checkpoint_files import find_file
+from finesight.models.configs import open_config
+from finesight.models.families import image_geometry, require_attention, require_right_features, require_supported
 from finesight.models.image_formatter import ImageFormatter
+from finesight.models.image_scale import restore_image_scale
+from finesight.models.llava_phi import HEAD_BIAS, llava_class
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import Location, locate
 from finesight.models.parts import PartMap
@@ -42,14 +45,17 @@ LLAVA_TRAITS = Traits(sees_images=True, takes_custom_mask=True)
 def load_llava(spec: LlavaModel, *, data_root: Path, dtype: torch.dtype) -> Loaded:
     """Return the checkpoint ready for use. Raises `ModelError` when it is incomplete or of another kind."""
     location = locate(spec.name_or_path, spec.revision, data_root)
-    read_llava_config(location)
+    config = read_llava_config(location)
+    require_attention(config.text_config, spec.attn_implementation)
     model = load_weights(
-        LlavaForConditionalGeneration,
+        llava_class(config),
         location,
+        may_lack=(HEAD_BIAS,),
         dtype=dtype,
         attn_implementation=spec.attn_implementation,
         **quantization_arguments(spec.quantization),
     )
+    restore_image_scale(model, location, config.transformers_version)
     if spec.quantization != "none":
         keep_differentiable(model)
     if spec.image_size is not None:
@@ -64,18 +70,23 @@ def llava_formatter(spec: LlavaModel, config: LlavaConfig, data_root: Path) -> I
     tokenizer = load_tokenizer(location.name_or_path, location.revision)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = _processor_template(location)
-    return make_formatter(spec, config=config, tokenizer=tokenizer, location=location, data_root=data_root)
+    return make_formatter(
+        spec,
+        config=config,
+        tokenizer=tokenizer,
+        location=location,
+        data_root=data_root,
+        image_token=_find_image_token(tokenizer, config),
+    )
 
 
-def read_llava_config(location: Location) -> LlavaConfig:
+def read_llava_config(location: Location, *, may_stand_in: bool = False) -> LlavaConfig:
     """Return the checkpoint's configuration, made sure to be a LLaVA of parts that are supported."""
-    try:
-        config = AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{location}: no model can be found there ({first_line(error)})",
-            hint="give a folder with config.json, relative to the data root, or a hub name (which needs the network)",
-        ) from error
+    config = open_config(
+        location,
+        hint="give a folder with config.json, relative to the data root, or a hub name (which needs the network)",
+        may_stand_in=may_stand_in,
+    )
     if not isinstance(config, LlavaConfig):
         raise ModelError(
             f"{location}: a model of type {config.model_type!r}, not LLaVA",
@@ -91,18 +102,24 @@ def read_llava_config(location: Location) -> LlavaConfig:
 def meta_llava(config: LlavaConfig) -> LlavaForConditionalGeneration:
     """Return the model that the configuration describes, without weights."""
     with torch.device("meta"):
-        return LlavaForConditionalGeneration(config)
+        return llava_class(config)(config)
 
 
 def make_formatter(
-    spec: ImageLoading, *, config: LlavaConfig, tokenizer: Any, location: Location | None, data_root: Path
+    spec: ImageLoading,
+    *,
+    config: LlavaConfig,
+    tokenizer: Any,
+    location: Location | None,
+    data_root: Path,
+    image_token: str = IMAGE_TOKEN,
 ) -> ImageFormatter:
     """Return a LLaVA's formatter, with tokenizer, template, images and vocabulary made sure to fit each other.
 
     `location` is where an image processor is read from; without one, images are resized to a square.
     """
     template = read_template(spec.chat_template, data_root) if spec.chat_template else None
-    image_token = _image_token(tokenizer, config)
+    _require_image_token(tokenizer, config, image_token)
     require_vocabulary(tokenizer, config.text_config.vocab_size)
     ensure_pad_token(tokenizer)
     geometry = image_geometry(config.vision_config, config.vision_feature_select_strategy)
@@ -116,16 +133,22 @@ def make_formatter(
     )
 
 
-def _image_token(tokenizer: Any, config: LlavaConfig) -> str:
-    """Return the text of the image token; it must be one token, the one that the configuration names."""
-    ids = tokenizer(IMAGE_TOKEN, add_special_tokens=False)["input_ids"]
+def _find_image_token(tokenizer: Any, config: LlavaConfig) -> str:
+    """Return the text of a checkpoint's image token: `<image>`, or what it was assembled with instead, as `<unk>`."""
+    named = tokenizer.added_tokens_decoder.get(config.image_token_id)
+    is_other = IMAGE_TOKEN not in tokenizer.get_vocab() and named is not None and named.special
+    return str(named.content) if is_other else IMAGE_TOKEN
+
+
+def _require_image_token(tokenizer: Any, config: LlavaConfig, image_token: str) -> None:
+    """Raise `ModelError` unless the image token's text is one token, the one that the configuration names."""
+    ids = tokenizer(image_token, add_special_tokens=False)["input_ids"]
     if ids != [config.image_token_id]:
         raise ModelError(
-            f"the tokenizer turns {IMAGE_TOKEN} into {ids}, but the configuration's image token is "
+            f"the tokenizer turns {image_token} into {ids}, but the configuration's image token is "
             f"{config.image_token_id}: images would never reach the language model",
             hint="use the tokenizer that belongs to the checkpoint",
         )
-    return IMAGE_TOKEN
 
 
 def _image_processor(location: Location | None, size: int) -> Any:
@@ -151,11 +174,5 @@ def _image_processor(location: Location | None, size: int) -> Any:
 
 def _processor_template(location: Location) -> str | None:
     """Return the chat template that older checkpoints keep in a file of their own."""
-    file = cached_file(
-        location.name_or_path,
-        "chat_template.json",
-        revision=location.revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return str(json.loads(Path(file).read_text("utf-8"))["chat_template"]) if file else None
+    file = find_file(location, "chat_template.json")
+    return str(json.loads(file.read_text("utf-8"))["chat_template"]) if file else None

@@ -10,14 +10,23 @@ from transformers.utils import logging
 
 from finesight.models.assemble import assembled_formatter, described_config, load_assembled
 from finesight.models.formatter import Formatter
+from finesight.models.hf.families import family_of
+from finesight.models.hf.load import hf_formatter, load_hf, meta_hf, read_hf_config
 from finesight.models.llava import LLAVA_PARTS, llava_formatter, load_llava, meta_llava, read_llava_config
 from finesight.models.loaded import Loaded
 from finesight.models.location import locate
+from finesight.models.moondream.load import (
+    MOONDREAM_PARTS,
+    describe_moondream,
+    load_moondream,
+    load_moondream_formatter,
+    meta_moondream,
+)
 from finesight.models.part_sources import Texts
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
 from finesight.models.text import TEXT_PARTS, load_text, meta_text, read_text_config, text_formatter
-from finesight.recipe.model import AssembledModel, LlavaModel, Model, TextModel
+from finesight.recipe.model import AssembledModel, HfModel, LlavaModel, Model, MoondreamModel, TextModel
 
 
 def load_model(
@@ -38,6 +47,10 @@ def load_model(
             loaded = load_assembled(spec, data_root=data_root, dtype=dtype, seed=seed, texts=texts, saved=saved)
         case TextModel():
             loaded = load_text(spec, data_root=data_root, dtype=dtype, seed=seed, texts=texts, saved=saved)
+        case HfModel():
+            loaded = load_hf(spec, data_root=data_root, dtype=dtype)
+        case MoondreamModel():
+            loaded = load_moondream(spec, data_root=data_root, dtype=dtype)
     loaded.model.to(choose_device())
     loaded.model.eval()
     return loaded
@@ -55,17 +68,32 @@ def load_formatter(spec: Model, *, data_root: Path, texts: Texts = tuple) -> For
             return llava_formatter(spec, model.config, data_root)
         case AssembledModel():
             return assembled_formatter(spec, data_root=data_root, texts=texts)
+        case HfModel():
+            return hf_formatter(spec, read_hf_config(locate(spec.name_or_path, spec.revision, data_root)), data_root)
+        case MoondreamModel():
+            return load_moondream_formatter(spec, data_root)
 
 
-def describe_model(spec: Model, *, data_root: Path) -> tuple[PreTrainedModel, PartMap]:
-    """Return the recipe's model without weights (on the meta device), and the map of its parts."""
+def describe_model(spec: Model, *, data_root: Path, may_stand_in: bool = False) -> tuple[PreTrainedModel, PartMap]:
+    """Return the recipe's model without weights (on the meta device), and the map of its parts.
+
+    With `may_stand_in`, a blueprint stands in for a checkpoint that is not on this machine.
+    """
     match spec:
         case TextModel():
-            return meta_text(read_text_config(spec, data_root)), TEXT_PARTS
+            return meta_text(read_text_config(spec, data_root, may_stand_in=may_stand_in)), TEXT_PARTS
+        case MoondreamModel():
+            return meta_moondream(describe_moondream(spec, data_root, may_stand_in=may_stand_in)), MOONDREAM_PARTS
+        case HfModel():
+            location = locate(spec.name_or_path, spec.revision, data_root)
+            hf_config = read_hf_config(location)
+            family = family_of(hf_config, str(location))
+            return meta_hf(hf_config), family.parts
         case LlavaModel():
-            config = read_llava_config(locate(spec.name_or_path, spec.revision, data_root))
+            location = locate(spec.name_or_path, spec.revision, data_root)
+            config = read_llava_config(location, may_stand_in=may_stand_in)
         case AssembledModel():
-            config = described_config(spec, data_root)
+            config = described_config(spec, data_root, may_stand_in=may_stand_in)
     model = meta_llava(config)
     if spec.image_size is not None:
         resize_positions(model.model.vision_tower, spec.image_size)

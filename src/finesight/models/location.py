@@ -20,7 +20,7 @@ class Location:
     is_folder: bool
 
     def __str__(self) -> str:
-        return self.name_or_path
+        return f"{self.name_or_path} (revision {self.revision})" if self.revision else self.name_or_path
 
     def require_weights(self) -> None:
         """Raise `ModelError` when a local folder holds no weights: transformers' own word for it is long."""

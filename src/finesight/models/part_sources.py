@@ -13,8 +13,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from finesight.errors import ModelError
-from finesight.models.location import locate
-from finesight.models.tokenizers import first_line, learn_tokenizer, load_tokenizer
+from finesight.models.configs import open_config
+from finesight.models.location import Location, locate
+from finesight.models.tokenizers import learn_tokenizer, load_tokenizer
 from finesight.models.weights import load_weights
 from finesight.recipe.model import PartSource, TokenizerSpec
 
@@ -22,21 +23,19 @@ Texts = Callable[[], Iterable[str]]
 """Gives the training text, when a tokenizer has to be learned from it."""
 
 
-def read_config(source: PartSource, where: str, data_root: Path) -> PreTrainedConfig:
+def read_config(source: PartSource, where: str, data_root: Path, *, may_stand_in: bool = False) -> PreTrainedConfig:
     """Return the configuration of a checkpoint, or the one that is written out.
 
-    `where` is the source's place in the recipe, as "model.vision". Raises `ModelError` where there is none.
+    `where` is the source's place in the recipe, as "model.vision"; `may_stand_in` lets a blueprint stand in for a
+    checkpoint that is not on this machine. Raises `ModelError` where there is none.
     """
     if source.config is not None:
         return _written_config(source.config, where)
-    location = locate(str(source.name_or_path), source.revision, data_root)
-    try:
-        return AutoConfig.from_pretrained(location.name_or_path, revision=location.revision)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{location}: no model can be found there ({first_line(error)})",
-            hint=f"{where}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
-        ) from error
+    return open_config(
+        locate(str(source.name_or_path), source.revision, data_root),
+        hint=f"{where}.name_or_path is a folder with config.json, relative to the data root, or a hub name",
+        may_stand_in=may_stand_in,
+    )
 
 
 def make_language_model(
@@ -67,16 +66,23 @@ def choose_tokenizer(
         return load_tokenizer(str(saved), None)
     if spec.vocab_size is not None:
         return learn_tokenizer(texts(), spec.vocab_size, extra_tokens)
-    if spec.name_or_path is not None:
-        location = locate(spec.name_or_path, None, data_root)
-    elif language.name_or_path is not None:
-        location = locate(language.name_or_path, language.revision, data_root)
-    else:
-        raise ModelError(
-            "a language model from a config brings no tokenizer",
-            hint="give model.tokenizer: {vocab_size: 2000} to learn one, or {name_or_path: …}",
-        )
+    location = locate_tokenizer(spec, language, data_root)
     return load_tokenizer(location.name_or_path, location.revision)
+
+
+def locate_tokenizer(spec: TokenizerSpec, language: PartSource, data_root: Path) -> Location:
+    """Return where the tokenizer is that a recipe asks for: its own place, or the language model's.
+
+    Raises `ModelError` where neither names one.
+    """
+    if spec.name_or_path is not None:
+        return locate(spec.name_or_path, None, data_root)
+    if language.name_or_path is not None:
+        return locate(language.name_or_path, language.revision, data_root)
+    raise ModelError(
+        "a language model from a config brings no tokenizer",
+        hint="give model.tokenizer: {vocab_size: 2000} to learn one, or {name_or_path: …}",
+    )
 
 
 def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:

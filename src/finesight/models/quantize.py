@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from finesight.errors import UserError
 from finesight.recipe.model import Quantization
@@ -15,18 +17,26 @@ from finesight.recipe.model import Quantization
 UNQUANTIZED_MODULES = ("model.vision_tower", "model.multi_modal_projector", "lm_head")
 
 
-def quantization_arguments(quantization: Literal["none"] | Quantization) -> dict[str, Any]:
-    """Return what `from_pretrained` needs to quantise the language model, or nothing.
-
-    Raises `UserError` when the recipe needs bitsandbytes and it is not installed.
-    """
-    if quantization == "none":
-        return {}
-    if importlib.util.find_spec("bitsandbytes") is None:
+def require_bitsandbytes(quantization: Literal["none"] | Quantization) -> None:
+    """Raise `UserError` when the recipe needs bitsandbytes and it is not installed."""
+    if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             "model.quantization needs bitsandbytes, which is not installed",
             hint="pip install 'finesight[quantize]', or set quantization: none",
         )
+
+
+def quantization_arguments(
+    quantization: Literal["none"] | Quantization, *, unquantized: Sequence[str] = UNQUANTIZED_MODULES
+) -> dict[str, Any]:
+    """Return what `from_pretrained` needs to quantise the language model, or nothing.
+
+    `unquantized` are the full names of what is not the language model's own body.
+    Raises `UserError` when the recipe needs bitsandbytes and it is not installed.
+    """
+    if quantization == "none":
+        return {}
+    require_bitsandbytes(quantization)
     from transformers import BitsAndBytesConfig
 
     return {
@@ -35,7 +45,7 @@ def quantization_arguments(quantization: Literal["none"] | Quantization) -> dict
             bnb_4bit_quant_type=quantization.bnb_4bit_quant_type,
             bnb_4bit_use_double_quant=quantization.bnb_4bit_use_double_quant,
             bnb_4bit_compute_dtype=getattr(torch, quantization.bnb_4bit_compute_dtype),
-            llm_int8_skip_modules=list(UNQUANTIZED_MODULES),
+            llm_int8_skip_modules=list(unquantized),
         )
     }
 
@@ -51,3 +61,8 @@ def keep_differentiable(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
+
+
+def unpack(model: PreTrainedModel) -> None:
+    """Turn every 4-bit layer of a model into an ordinary one, in place, with the float32 weights that it stands for."""
+    model.dequantize(dtype=torch.float32)

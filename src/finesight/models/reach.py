@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from transformers import LlavaConfig, PreTrainedModel
 
-from finesight.models.families import image_geometry
+from finesight.models.families import FeatureStrategy, image_geometry
+from finesight.models.hf.families import FAMILIES
+from finesight.models.hf.reach import reached_through_picture
+from finesight.models.moondream.config import MoondreamConfig
 
 
 def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
@@ -19,9 +22,11 @@ def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
     `twin` is on the meta device, so this takes neither weights nor memory, and the answer is the model's own: a layer
     behind the one whose features are used, or a module that forward never calls, is not in it.
     """
+    if twin.config.model_type in FAMILIES:
+        return reached_through_picture(twin.config)
     twin.train()
     twin.requires_grad_(True)
-    features, seen = _one_image(twin.config) if isinstance(twin.config, LlavaConfig) else (0, {})
+    features, seen = _one_image(twin.config) if isinstance(twin.config, LlavaConfig | MoondreamConfig) else (0, {})
     tokens = features + 2
     with _without_value_checks():
         logits = twin(
@@ -37,9 +42,10 @@ def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
     return reached
 
 
-def _one_image(config: LlavaConfig) -> tuple[int, dict[str, Any]]:
+def _one_image(config: LlavaConfig | MoondreamConfig) -> tuple[int, dict[str, Any]]:
     """Return how many tokens an image takes in a row, and the image as an argument of the model."""
-    geometry = image_geometry(config.vision_config, config.vision_feature_select_strategy)
+    strategy: FeatureStrategy = config.vision_feature_select_strategy if isinstance(config, LlavaConfig) else "full"
+    geometry = image_geometry(config.vision_config, strategy)
     return geometry.features, {"pixel_values": torch.zeros(1, 3, geometry.size, geometry.size, device="meta")}
 
 

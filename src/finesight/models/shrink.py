@@ -30,10 +30,15 @@ def smaller_vision(config: PreTrainedConfig) -> Settings:
 
 def smaller_language(config: PreTrainedConfig) -> Settings:
     """Return what changes in a language model's configuration; how heads share keys is kept in kind."""
-    settings = {**_narrower(config), "num_hidden_layers": min(config.num_hidden_layers, LANGUAGE_LAYERS)}
+    layers = min(config.num_hidden_layers, LANGUAGE_LAYERS)
+    settings = {**_narrower(config), "num_hidden_layers": layers}
+    if layer_types := config.to_dict().get("layer_types"):
+        settings["layer_types"] = layer_types[:layers]  # Gemma-2's take turns from the first on
     if "num_attention_heads" in settings:
         shared = config.num_attention_heads // config.num_key_value_heads
-        settings |= {"num_key_value_heads": max(1, HEADS // shared), "head_dim": WIDTH // HEADS}
+        settings["num_key_value_heads"] = max(1, HEADS // shared)
+        if "head_dim" in config.to_dict():  # Phi and Qwen2 have none: their heads share the width
+            settings["head_dim"] = WIDTH // HEADS
     return settings
 
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from finesight.errors import ModelError
 from finesight.models.chat import ChatFormat, read_template
-from finesight.models.families import require_supported
+from finesight.models.families import require_attention, require_supported
 from finesight.models.formatter import Formatter
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.part_sources import Texts, cast_weights, choose_tokenizer, make_language_model, read_config
@@ -55,15 +55,16 @@ def text_formatter(
     return Formatter(tokenizer, ChatFormat(tokenizer, None, template), system_prompt=spec.system_prompt)
 
 
-def read_text_config(spec: TextModel, data_root: Path) -> PreTrainedConfig:
+def read_text_config(spec: TextModel, data_root: Path, *, may_stand_in: bool = False) -> PreTrainedConfig:
     """Return the model's configuration, made sure to be a language model that is supported."""
-    config = read_config(spec, "model", data_root)
+    config = read_config(spec, "model", data_root, may_stand_in=may_stand_in)
     if config.model_type == "llava":
         raise ModelError(
             f"{spec.name_or_path}: a LLaVA, and no language model by itself",
             hint="model.kind: llava loads it, with the images that it sees",
         )
     require_supported(config, "language")
+    require_attention(config, spec.attn_implementation)
     return config
 
 

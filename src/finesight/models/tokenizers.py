@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, TokenizersBackend
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from finesight.errors import ModelError
 
@@ -40,9 +41,15 @@ def learn_tokenizer(
 
 
 def load_tokenizer(name_or_path: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """Return a tokenizer from a folder or the hub."""
+    """Return a tokenizer from a folder or the hub.
+
+    One that says of itself that it is its tokenizer.json and no more is taken at its word: beside a Qwen2,
+    `AutoTokenizer` would make a Qwen2's of it, which divides texts otherwise and has a token more.
+    """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
+        class_name = get_tokenizer_config(name_or_path, revision=revision).get("tokenizer_class")
+        tokenizer_class = TokenizersBackend if class_name == TokenizersBackend.__name__ else AutoTokenizer
+        tokenizer: PreTrainedTokenizerBase = tokenizer_class.from_pretrained(name_or_path, revision=revision)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{name_or_path}: no tokenizer can be loaded ({first_line(error)})",
@@ -51,12 +58,26 @@ def load_tokenizer(name_or_path: str, revision: str | None) -> PreTrainedTokeniz
     return tokenizer
 
 
-def ensure_special_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Give the tokenizer an image token and a pad token where it lacks them, and return the image token's id."""
-    if IMAGE_TOKEN not in tokenizer.get_vocab():
+def ensure_special_tokens(tokenizer: PreTrainedTokenizerBase, image_token: str = IMAGE_TOKEN) -> int:
+    """Give the tokenizer an image token and a pad token where it lacks them, and return the image token's id.
+
+    Only `<image>` is added. Raises `ModelError` for another that it lacks, or that means something else already.
+    """
+    if image_token not in tokenizer.get_vocab():
+        if image_token != IMAGE_TOKEN:
+            raise ModelError(
+                f"model.image_token: the tokenizer has no token {image_token!r}",
+                hint=f"name a token that it has and no text holds, or leave it out: then {IMAGE_TOKEN} is added",
+            )
         tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=True)
     ensure_pad_token(tokenizer)
-    return int(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
+    image_token_id = int(tokenizer.convert_tokens_to_ids(image_token))
+    if image_token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
+        raise ModelError(
+            f"model.image_token: {image_token!r} begins, ends or pads texts already, and cannot be an image's",
+            hint=f"name another token, or leave it out: then {IMAGE_TOKEN} is added",
+        )
+    return image_token_id
 
 
 def ensure_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from finesight.recipe.base import Spec
 
 SUPPORTED_VISION_TYPES = ("clip_vision_model", "siglip_vision_model")
-SUPPORTED_LANGUAGE_TYPES = ("llama", "gemma")
+SUPPORTED_LANGUAGE_TYPES = ("llama", "gemma", "gemma2", "phi", "qwen2")
 
 
 class Quantization(Spec):
@@ -23,19 +23,36 @@ class Quantization(Spec):
     """The number format in which the unpacked weights are multiplied."""
 
 
+class Continuation(Spec):
+    """An earlier run of the same model, whose tuned state is where this run starts. A path alone is its `run`."""
+
+    run: str
+    """The earlier run's folder, relative to the data root. It is read once: a run folder needs no other."""
+    adapters: Literal["merge", "train"] = "merge"
+    """`merge`: what the earlier adapters learned goes into the weights, and the recipe's own begin anew. `train`: the
+    earlier adapters themselves are trained on, and the recipe describes them as the earlier one did."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, given: Any) -> Any:
+        return {"run": given} if isinstance(given, str) else given
+
+
 class Loading(Spec):
     """How any model is loaded and spoken to."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """One number format for all weights. `auto`: bfloat16 on a GPU that has it, else float32."""
-    attn_implementation: Literal["sdpa", "eager"] = "sdpa"
-    """How attention is computed. Both take the mask that rows with branches need."""
+    attn_implementation: Literal["sdpa", "eager"] | None = None
+    """How attention is computed. Default: `sdpa`, but `eager` for Gemma-2, whose capped scores `sdpa` does not have."""
     quantization: Literal["none"] | Quantization = "none"
     """`none`, or 4-bit weights for the language model."""
     chat_template: str | None = None
     """A template's built-in name, a .jinja file or Jinja text. Default: the tokenizer's own."""
     system_prompt: str | None = None
     """Said before every conversation. It is part of the context, so it is encoded once for all questions."""
+    continue_from: Continuation | None = None
+    """An earlier run to start from, as runs/first. Default: start from the model as it was published."""
 
 
 class ImageLoading(Loading):
@@ -54,6 +71,22 @@ class LlavaModel(ImageLoading):
     """A folder (relative to the data root) or a hub name."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
+
+
+class HfModel(Loading):
+    """Any other image-text model of Hugging Face whose processor expands its own image tokens."""
+
+    kind: Literal["hf"]
+    """SmolVLM, Qwen2.5-VL, PaliGemma and other image-text models of Hugging Face."""
+    name_or_path: str
+    """A folder (relative to the data root) or a hub name."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    image_processor: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the checkpoint's image processor that are changed, by their own names: `do_image_splitting: false`
+    for SmolVLM, `max_pixels: 401408` for Qwen2.5-VL. They decide how many tokens an image takes."""
+    rows: Literal["auto", "own"] = "auto"
+    """`auto`: questions share their image in a row where the family allows it. `own`: each has a row of its own."""
 
 
 class PartSource(Spec):
@@ -117,9 +150,12 @@ class AssembledModel(ImageLoading):
     projector: ProjectorSpec = ProjectorSpec()
     """The projector; its weights are random at first, so it has to be tuned."""
     language: PartSource
-    """A Llama- or Gemma-type language model."""
+    """A Llama-, Gemma-, Phi- or Qwen2-type language model."""
     tokenizer: TokenizerSpec = TokenizerSpec()
     """Default: the language model's own."""
+    image_token: str = Field(default="<image>", min_length=1)
+    """Stands in the text for each feature of an image. `<image>` is added where the tokenizer lacks it, and the
+    vocabulary grows; another must be a token that it has, as `<unk>`: then nothing grows."""
     vision_feature_layer: int = -2
     """Which layer of the vision encoder gives the features; layers behind it are unreachable."""
     vision_feature_select_strategy: Literal["default", "full"] | None = None
@@ -136,7 +172,7 @@ class TextModel(PartSource, Loading):
     """A language model that reads texts, as the source of an SVG, and sees no images."""
 
     kind: Literal["text"]
-    """A Llama- or Gemma-type language model by itself."""
+    """A Llama-, Gemma-, Phi- or Qwen2-type language model by itself."""
     tokenizer: TokenizerSpec = TokenizerSpec()
     """Default: the checkpoint's own."""
 
@@ -147,4 +183,20 @@ class TextModel(PartSource, Loading):
         return self
 
 
-Model = Annotated[LlavaModel | AssembledModel | TextModel, Field(discriminator="kind")]
+class MoondreamModel(Loading):
+    """A revision of moondream2, from 2024 or 2025: a folder or a hub name. None of its own code is run."""
+
+    kind: Literal["moondream"]
+    """A moondream2."""
+    name_or_path: str
+    """A folder (relative to the data root) or a hub name, as vikhyatk/moondream2."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub, as 2024-08-26. Name one: `main` moves."""
+    crops: Literal["single", "several"] = "single"
+    """`single`: an image is seen whole. `several`: in crops as well, cut as the revision's own code does: up to 4 of
+    378 pixels in 2024, up to 12 that overlap in 2025. Small writing needs it; each is a pass of the encoder."""
+    tokenizer: str | None = None
+    """A folder or a hub name. Default: the one that the revision's own code names."""
+
+
+Model = Annotated[LlavaModel | AssembledModel | TextModel | HfModel | MoondreamModel, Field(discriminator="kind")]

@@ -51,15 +51,21 @@ class Source(Spec):
 
 
 class LlavaJson(Source):
-    """LLaVA's conversations: a JSON list, or JSON Lines, of {id, image, conversations: [{from, value}]}."""
+    """LLaVA's conversations: rows of {id, image, conversations: [{from, value}]}, in JSON or parquet."""
 
     path_fields: ClassVar[tuple[str, ...]] = ("file", "images")
-    row_fields: ClassVar[tuple[str, ...]] = ("file",)
+    row_fields: ClassVar[tuple[str, ...]] = ("file", "config", "split", "revision")
 
     kind: Literal["llava_json"]
-    """Conversations in LLaVA's JSON form; role/content is read as well as from/value."""
+    """Conversations in LLaVA's form, in JSON or parquet; role/content is read as well as from/value."""
     file: str
-    """The JSON or JSON Lines file."""
+    """The JSON or JSON Lines file, a parquet file, a folder of them, or a hub name."""
+    config: str | None = None
+    """Which configuration on the hub, or folder of that name."""
+    split: str = "train"
+    """Which split of a data set."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
     images: str = "."
     """The folder that the rows' image paths start from."""
 

@@ -86,10 +86,10 @@ def parameter_stages(parameters: Content) -> tuple[StageParameters, ...]:
 
 
 def learning_summary(stage: Content) -> str:
-    """Return how much of the model learns in a stage, in a sentence."""
+    """Return how much of the model is trained in a stage, in a sentence; to the unit, to be held against a paper's."""
     trainable, total = stage["trainable"], stage["total"]
-    share = numerals.percent(trainable / total) if total else numerals.NOT_MEASURED
-    return f"{numerals.compact(trainable)} of {numerals.compact(total)} parameters learn ({share})."
+    share = f"{100 * trainable / total:.4g} %" if total else numerals.NOT_MEASURED
+    return f"{numerals.count(trainable)} of {numerals.count(total)} parameters are trainable ({share})."
 
 
 def data_view(data: Content, folder: Path) -> DataView | None:

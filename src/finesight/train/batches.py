@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from finesight.branches.layout import Layout, lay_out
 from finesight.models.encoded import Encoded
 from finesight.models.formatter import Formatter
+from finesight.models.pixels import Pixels, move
 from finesight.schema import Example
 from finesight.train.step_plan import Step, deal_rows
 
@@ -20,15 +21,14 @@ class RowBatch:
     """Rows that go through the model together."""
 
     layout: Layout
-    pixel_values: torch.Tensor | None
-    """float[images, 3, height, width], in the order of the rows"""
+    pixels: Pixels | None
+    """The images, in the order of the rows."""
     learned: tuple[tuple[Example, int], ...]
     """How many learned tokens each example has, in the order of the rows and their branches."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> RowBatch:
         """Return the same batch on `device`, pixels in the model's number format."""
-        pixels = self.pixel_values.to(device, dtype) if self.pixel_values is not None else None
-        return RowBatch(self.layout.to(device), pixels, self.learned)
+        return RowBatch(self.layout.to(device), move(self.pixels, device, dtype), self.learned)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def make_batch(rows: Sequence[Encoded], formatter: Formatter) -> RowBatch:
     images = [image for row in rows for image in row.images]
     return RowBatch(
         layout=lay_out(rows, padding_id=formatter.tokenizer.pad_token_id),
-        pixel_values=formatter.pixels(images),
+        pixels=formatter.pixels(images),
         learned=tuple((branch.example, branch.learned_tokens) for row in rows for branch in row.branches),
     )
 

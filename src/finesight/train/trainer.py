@@ -115,13 +115,13 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
 
     def _backward(self, model: nn.Module, batch: RowBatch, step: StepBatches) -> torch.Tensor:
         with self.compute_loss_context_manager():
-            losses = learned_losses(model, batch.layout, batch.pixel_values, self._loaded.model.dtype)
+            losses = learned_losses(model, batch.layout, batch.pixels, self._loaded.model.dtype)
         # DDP averages gradients over ranks; the step's loss is their sum.
         loss = losses.sum() * (step.weight / step.learned_tokens) * self.args.world_size
         self.accelerator.backward(loss)
         if step.weight:
             self._sums.add(losses, batch.learned)
-            self._counts["tokens"] += int((batch.layout.branch_numbers >= 0).sum())
+            self._counts["tokens"] += batch.layout.tokens
         detached: torch.Tensor = loss.detach()
         return detached
 

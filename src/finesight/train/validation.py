@@ -24,7 +24,7 @@ def validation_losses(loaded: Loaded, contexts: Sequence[Encoded], *, max_tokens
     sums = LossSums()
     for rows_of_batch in follow(batches, "validating", len(batches)):
         batch = make_batch(rows_of_batch, loaded.formatter).to(loaded.device, loaded.model.dtype)
-        sums.add(learned_losses(loaded.model, batch.layout, batch.pixel_values, loaded.model.dtype), batch.learned)
+        sums.add(learned_losses(loaded.model, batch.layout, batch.pixels, loaded.model.dtype), batch.learned)
         stop.raise_if_asked()
     loaded.model.train()
     return sums

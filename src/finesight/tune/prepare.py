@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from peft import LoraConfig, PeftModel, get_peft_model
+import torch
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -19,6 +26,7 @@ from finesight.recipe.tune import Lora, Tune
 from finesight.schema import PART_NAMES, PartName
 from finesight.tune.audit import audit_parameters, require_sound
 from finesight.tune.peft_quiet import without_renaming_warning
+from finesight.tune.weights import take_off_adapters
 
 
 def prepare_model(loaded: Loaded, tune: Tune, train: Train) -> dict[str, Any]:
@@ -48,15 +56,38 @@ def describe_parameters(model: PreTrainedModel, parts: PartMap, stage: Stage) ->
 def set_trainable(loaded: Loaded, tune: Tune, reachable: frozenset[str]) -> None:
     """Freeze, adapt or open every part of `loaded` in place.
 
-    Adapters of an earlier stage are merged into the weights first. One adapter is made for each part and named after
-    it; its layers are named in full, so it cannot land in another part. Parameters that no gradient can reach get
-    neither adapters nor gradients.
+    Adapters of an earlier stage are merged into the weights first; those of an earlier run that are trained on give
+    the new ones their weights instead. One adapter is made for each part and named after it; its layers are named in
+    full, so it cannot land in another part. Parameters that no gradient can reach get neither adapters nor gradients.
     """
+    begun = take_over_adapters(loaded) if loaded.trains_on else {}
     merge_adapters(loaded)
     loaded.model.requires_grad_(False)
     loaded.model = adapt(loaded.model, loaded.parts, tune, reachable)
+    hand_over_adapters(loaded, begun)
     open_full_parts(loaded.model, loaded.parts, tune, reachable)
     loaded.changed_parts.update(part for part in PART_NAMES if tune.of(part) == "full")
+
+
+def take_over_adapters(loaded: Loaded) -> dict[str, dict[str, torch.Tensor]]:
+    """Take the model's adapters off, once, and return their tensors by part and name."""
+    assert isinstance(loaded.model, PeftModel), "an earlier run's adapters are trained on"
+    loaded.trains_on = False
+    begun = {part: get_peft_model_state_dict(loaded.model, adapter_name=part) for part in loaded.model.peft_config}
+    take_off_adapters(loaded)
+    return begun
+
+
+def hand_over_adapters(loaded: Loaded, begun: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Give new adapters the tensors of earlier ones. Raises `UserError` where they are not on the same layers."""
+    for part, tensors in begun.items():
+        new = get_peft_model_state_dict(loaded.model, adapter_name=part)
+        if {name: tensor.shape for name, tensor in new.items()} != {n: tensor.shape for n, tensor in tensors.items()}:
+            raise UserError(
+                f"tune.{part}: {len(new)} adapter tensors, and the earlier run's adapter has {len(tensors)} or others",
+                hint=f"tune {part} as the earlier run did, or set model.continue_from.adapters: merge",
+            )
+        set_peft_model_state_dict(loaded.model, tensors, adapter_name=part)
 
 
 def open_full_parts(model: nn.Module, parts: PartMap, tune: Tune, reachable: frozenset[str]) -> None:

@@ -27,9 +27,14 @@ def save_trained(loaded: Loaded, folder: Path) -> None:
     `adapters/<part>/` are peft's own files, for any tool that reads them. `parts/<part>.safetensors` hold the parts
     whose own weights changed: peft's files leave them out without a word.
     """
+    save_adapters(loaded, folder)
+    save_parts(loaded, folder, loaded.changed_parts)
+
+
+def save_adapters(loaded: Loaded, folder: Path) -> None:
+    """Write the model's adapters, where it has some, as `adapters/<part>/`."""
     if isinstance(loaded.model, PeftModel):
         loaded.model.save_pretrained(folder / ADAPTERS_FOLDER)
-    save_parts(loaded, folder, loaded.changed_parts)
 
 
 def save_parts(loaded: Loaded, folder: Path, parts: set[PartName] | frozenset[PartName]) -> None:
@@ -73,6 +78,17 @@ def _read_adapter(model: PeftModel, adapter: Path) -> None:
             f"{adapter}: the adapter does not fit the {adapter.name} part as the recipe tunes it",
             hint="the run folder belongs to another model, or the recipe was changed since",
         ) from error
+
+
+def take_off_adapters(loaded: Loaded) -> None:
+    """Leave the model without adapters, and its weights as they are beneath them."""
+    if isinstance(loaded.model, PeftModel):
+        loaded.model = loaded.model.unload()
+
+
+def stored_parts(folder: Path) -> frozenset[PartName]:
+    """Return the parts whose own weights `save_trained` or `save_parts` wrote below `folder`."""
+    return frozenset(part for part in PART_NAMES if (folder / PARTS_FOLDER / f"{part}.safetensors").exists())
 
 
 def load_parts(loaded: Loaded, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,25 @@ from finesight.data.sources.faults import Faults, did_you_mean
 from finesight.data.sources.image_folder import IMAGE_SUFFIXES, find_images
 from finesight.data.sources.json_rows import Row, read_rows
 from finesight.data.sources.names import id_prefix
+from finesight.data.sources.parquet_files import TableName
+from finesight.data.sources.parquet_table import (
+    ROWS_A_BATCH,
+    column_type,
+    holds_images,
+    open_table,
+    rows_with_images,
+    with_columns,
+)
+from finesight.data.sources.table_rows import holds_text
 from finesight.recipe.sources import LlavaJson
+from finesight.runtime import follow
 from finesight.schema import Example, ImageSource, Turn
 
 IMAGE_TAG = "<image>"
 _CONVERSATIONS = "conversations"
+_IMAGE = "image"
+Shown = Iterator[tuple[Row, Sequence[ImageSource | None]]]
+"""Each row with its images."""
 _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
     "human": "user",
@@ -27,36 +41,68 @@ _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
 
 
 def read_llava_json(spec: LlavaJson, data_root: Path) -> list[Example]:
-    """Return the conversations of the file, in its order. Raises one `DataError` that names every fault.
+    """Return the conversations of the file or data set, in its order. Raises one `DataError` that names every fault.
 
     Every assistant turn is learned; the last one is the reference. Where the text says `<image>` does not matter: the
-    model's template places images, and they come before the text.
+    model's template places images, and they come before the text. Raises `UserError` when the hub cannot be reached.
     """
     path = data_root / spec.file
-    faults = Faults(str(path))
-    rows = list(read_rows(path, data_root, faults))
-    seen = {name for row in rows for name in row.content}
-    if rows and _CONVERSATIONS not in seen:
-        faults.add(
-            f"no column `{_CONVERSATIONS}`; the columns are {', '.join(sorted(seen))}",
-            hint=did_you_mean(_CONVERSATIONS, seen) or "rows of question and answer are read with kind: vqa_json",
-        )
-    elif "image" not in seen:
-        _check_for_images(rows, faults)
-    faults.raise_if_any()
-
-    names = [names_of(row.content.get("image"), row.where, faults) for row in rows]
-    images = find_images(rows, names, data_root / spec.images, data_root, faults)
+    if holds_text(path):
+        faults = Faults(str(path))
+        rows = list(read_rows(path, data_root, faults))
+        _check_columns({name for row in rows for name in row.content}, rows, faults)
+        shown = _with_named_images(rows, spec, data_root, faults)
+    else:
+        faults = Faults(spec.file)
+        shown = _parquet_rows(spec, data_root, faults)
     examples: list[Example] = []
     taken: set[str] = set()
-    for row, row_names in zip(rows, names, strict=True):
-        shown = tuple(images[name] for name in row_names if name in images)
-        turns = _read_turns(row, len(row_names), faults)
+    for row, images in shown:
+        turns = _read_turns(row, faults)
         if turns:
-            example_id = _unique_id(row, id_prefix(spec), taken)
-            examples.append(_conversation(example_id, shown, turns))
+            shows = tuple(image for image in images if image is not None)
+            if not images:
+                _check_for_tag(row, faults)
+            examples.append(_conversation(_unique_id(row, id_prefix(spec), taken), shows, turns))
     faults.raise_if_any()
     return examples
+
+
+def _parquet_rows(spec: LlavaJson, data_root: Path, faults: Faults) -> Shown:
+    table = open_table(TableName(spec.file, spec.config, spec.split, spec.revision), data_root)
+    columns = set(table.column_names)
+    _check_columns(columns, [], faults)
+    for column in sorted(columns) if _IMAGE not in columns else []:
+        if holds_images(column_type(table, column)):
+            faults.add(f"no column `{_IMAGE}`, but `{column}` holds images", hint=f"rename it to `{_IMAGE}`")
+    faults.raise_if_any()
+    stored = with_columns(table, columns & {"id", _IMAGE, _CONVERSATIONS})
+    if _IMAGE in columns and holds_images(column_type(table, _IMAGE)):
+        name = id_prefix(spec)
+        return follow(rows_with_images(stored, _IMAGE, name, faults), f"Reading {name}", stored.num_rows)
+    contents = (content for batch in stored.iter(ROWS_A_BATCH) for content in batch.to_pylist())
+    rows = [Row(number, f"row {number:,}", content) for number, content in enumerate(contents, start=1)]
+    return _with_named_images(rows, spec, data_root, faults)
+
+
+def _with_named_images(rows: Sequence[Row], spec: LlavaJson, data_root: Path, faults: Faults) -> Shown:
+    """Yield each row with the images that it names, None for one that is not there, which is noted in `faults`."""
+    names = [names_of(row.content.get(_IMAGE), row.where, faults) for row in rows]
+    images = find_images(rows, names, data_root / spec.images, data_root, faults)
+    for row, row_names in zip(rows, names, strict=True):
+        yield row, tuple(images.get(name) for name in row_names)
+
+
+def _check_columns(columns: set[str], rows: Sequence[Row], faults: Faults) -> None:
+    """Raise `DataError` unless there are conversations, and `image` where a column of `rows` names images."""
+    if columns and _CONVERSATIONS not in columns:
+        faults.add(
+            f"no column `{_CONVERSATIONS}`; the columns are {', '.join(sorted(columns))}",
+            hint=did_you_mean(_CONVERSATIONS, columns) or "rows of question and answer are read with kind: vqa_json",
+        )
+    elif _IMAGE not in columns:
+        _check_for_images(rows, faults)
+    faults.raise_if_any()
 
 
 def _check_for_images(rows: Sequence[Row], faults: Faults) -> None:
@@ -74,7 +120,7 @@ def _conversation(example_id: str, images: tuple[ImageSource, ...], turns: tuple
     return Example(id=example_id, group=group, images=images, turns=turns, references=(turns[-1].text,))
 
 
-def _read_turns(row: Row, images: int, faults: Faults) -> tuple[Turn, ...]:
+def _read_turns(row: Row, faults: Faults) -> tuple[Turn, ...]:
     conversation = row.content.get(_CONVERSATIONS)
     if not isinstance(conversation, list) or not conversation:
         faults.add("no conversation", row.where)
@@ -89,10 +135,13 @@ def _read_turns(row: Row, images: int, faults: Faults) -> tuple[Turn, ...]:
     if turns[-1].role != "assistant":
         faults.add("the conversation does not end with an answer", row.where)
         return ()
-    if images == 0 and any(IMAGE_TAG in str(turn) for turn in conversation):
-        faults.add(f"the text says {IMAGE_TAG}, but the row names no image", row.where)
-        return ()
     return turns
+
+
+def _check_for_tag(row: Row, faults: Faults) -> None:
+    """Note a conversation about an image whose row has none."""
+    if any(IMAGE_TAG in str(turn) for turn in row.content[_CONVERSATIONS]):
+        faults.add(f"the text says {IMAGE_TAG}, but the row names no image", row.where)
 
 
 def _read_turn(turn: Any, where: str, faults: Faults) -> Turn | None:

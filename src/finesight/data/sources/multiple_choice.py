@@ -11,9 +11,9 @@ from finesight.data.sources.cells import cell_of, column_names, label_of, list_i
 from finesight.data.sources.choice_rows import choice_examples, given_in, mapped_choices, read_choice
 from finesight.data.sources.faults import Faults
 from finesight.data.sources.given_images import images_of
-from finesight.data.sources.json_rows import JSON_SUFFIXES, Row
+from finesight.data.sources.json_rows import Row
 from finesight.data.sources.names import id_prefix
-from finesight.data.sources.parquet_files import PARQUET_SUFFIX, TableName
+from finesight.data.sources.parquet_files import TableName
 from finesight.data.sources.parquet_table import (
     column_type,
     holds_images,
@@ -23,7 +23,7 @@ from finesight.data.sources.parquet_table import (
     with_columns,
 )
 from finesight.data.sources.rotations import mark_rotations
-from finesight.data.sources.table_rows import is_table, read_table_or_json
+from finesight.data.sources.table_rows import holds_text, read_table_or_json
 from finesight.data.sources.vqa_rows import check_mapped, check_unique_ids
 from finesight.recipe.sources import MultipleChoice
 from finesight.runtime import follow
@@ -41,7 +41,7 @@ def read_multiple_choice(spec: MultipleChoice, data_root: Path) -> list[Example]
     `read_source` puts the options into the question. Raises `UserError` when the hub cannot be reached.
     """
     path = data_root / spec.file
-    if holds_text(spec, data_root):
+    if holds_text(path):
         faults = Faults(str(path))
         shown = _text_rows(spec, path, data_root, faults)
     else:
@@ -54,16 +54,6 @@ def read_multiple_choice(spec: MultipleChoice, data_root: Path) -> list[Example]
         examples = mark_rotations(examples, id_prefix(spec), spec.circular_step, faults)
     faults.raise_if_any()
     return examples
-
-
-def holds_text(spec: MultipleChoice, data_root: Path) -> bool:
-    """Return whether the source is a table or JSON, rather than parquet or a hub's data set."""
-    path = data_root / spec.file
-    return (
-        is_table(path)
-        or path.suffix.lower() in (*JSON_SUFFIXES, ".txt")
-        or (path.is_file() and path.suffix.lower() != PARQUET_SUFFIX)
-    )
 
 
 def _text_rows(spec: MultipleChoice, path: Path, data_root: Path, faults: Faults) -> Shown:

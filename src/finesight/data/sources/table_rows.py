@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from finesight.data.sources.faults import Faults, missing_file
-from finesight.data.sources.json_rows import Row, read_rows
+from finesight.data.sources.json_rows import JSON_SUFFIXES, Row, read_rows
+from finesight.data.sources.parquet_files import PARQUET_SUFFIX
 from finesight.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -23,6 +24,12 @@ _NO_ROWS_HINT = "it should hold a line of column names, and a row a line"
 def is_table(path: Path) -> bool:
     """Return whether a file is read as a table, by its name."""
     return path.suffix.lower() in TABLE_SUFFIXES
+
+
+def holds_text(path: Path) -> bool:
+    """Return whether rows lie in a table or in JSON, rather than in parquet or a hub's data set."""
+    suffix = path.suffix.lower()
+    return suffix in (*TABLE_SUFFIXES, *JSON_SUFFIXES, ".txt") or (path.is_file() and suffix != PARQUET_SUFFIX)
 
 
 def delimiter_of(path: Path) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finesight.data.sources.multiple_choice import holds_text
-from finesight.data.sources.table_rows import is_table
+from finesight.data.sources.table_rows import holds_text, is_table
 from finesight.data.standins.files import write_pictures, write_rows
 from finesight.data.standins.parquet_files import file_of_split, image_type, stored_picture, write_parquet
 from finesight.data.standins.pictures import COLOURS, draw_picture, picture_colour, picture_name
@@ -31,7 +30,7 @@ def write_multiple_choice(spec: MultipleChoice, folder: Path, numbers: Sequence[
     # A recipe whose step is smaller than its questions are many cannot be read, whatever stands in.
     numbers = numbers[: spec.circular_step]
     file = folder / spec.file
-    if not holds_text(spec, folder):
+    if not holds_text(file):
         shown: dict[int, Any] = {number: stored_picture(number) for number in numbers}
         rows = _rows(spec, numbers, shown if pictures else {})
         _write_parquet(file_of_split(file, spec.config, spec.split), rows, spec.columns.image)

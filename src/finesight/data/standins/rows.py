@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finesight.data.sources.table_rows import holds_text
 from finesight.data.sources.vqa_rows import mapped_columns
 from finesight.data.standins.files import write_json, write_pictures, write_table
 from finesight.data.standins.parquet_files import (
@@ -54,7 +55,8 @@ def stand_in_texts() -> list[str]:
 def write_llava_json(spec: LlavaJson, folder: Path, numbers: Sequence[int], *, pictures: bool) -> int:
     """Write two conversations about each picture, one of them of two turns, and return how many rows that are.
 
-    Paths of `spec` start from `folder`. Without `pictures` the rows show none.
+    Rows name their pictures, in JSON and in parquet. Paths of `spec` start from `folder`. Without `pictures` the rows
+    show none.
     """
     rows = []
     for number in numbers:
@@ -64,7 +66,14 @@ def write_llava_json(spec: LlavaJson, folder: Path, numbers: Sequence[int], *, p
             if pictures:
                 row["image"] = picture_name(number)
             rows.append({**row, "conversations": list(_conversation(asked, pictures=pictures))})
-    write_json(folder / spec.file, rows)
+    file = folder / spec.file
+    if holds_text(file):
+        write_json(file, rows)
+    else:
+        import pyarrow
+
+        columns = {name: pyarrow.array([row[name] for row in rows]) for name in rows[0]}
+        write_parquet(file_of_split(file, spec.config, spec.split), columns)
     if pictures:
         write_pictures(folder / spec.images, numbers)
     return len(rows)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from finesight.data.leaks import MAYBE_CHANCE
+from finesight.data.learned_groups import LearnedEarlier
 from finesight.recipe.data import Data
 from finesight.recipe.evaluate import SetTask
 from finesight.recipe.recipe import Recipe
@@ -27,8 +28,10 @@ _REMEDY_OF_CHANCE = (
 )
 
 
-def check_data(recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
-    """Yield the checks of the sets and of leakage between them."""
+def check_data(
+    recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]], earlier: LearnedEarlier | None = None
+) -> Iterator[Check]:
+    """Yield the checks of the sets and of leakage between them; `earlier` is what the runs before have learned from."""
     sizes = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     counted = ", ".join(f"{len(examples):,} {name}" for name, examples in sizes.items())
     tasks = ", ".join(map(_task_in_words, sets.tasks))
@@ -39,6 +42,14 @@ def check_data(recipe: Recipe, sets: Sets, leaks: Sequence[Mapping[str, Any]]) -
     yield check_uses(sets)
     yield _check_reported(recipe)
     yield from _check_leaks(recipe.data, leaks)
+    if earlier is not None and not earlier.is_known:
+        yield Check(
+            "leaks",
+            "warning",
+            f"what {earlier.run} has learned from is not recorded in its folder: whether this run is measured on some "
+            "of it cannot be said",
+            hint="measure on data that is sure to be new to the model",
+        )
 
 
 def _check_sizes(sets: Sets) -> Iterator[Check]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from finesight.models.encoded import Branch, Encoded
 from finesight.models.formatter import Formatter
-from finesight.models.image_formatter import ImageFormatter
 from finesight.recipe.data import Data
 from finesight.train.checks.check import Check
 
@@ -31,7 +30,7 @@ def check_every_example(
     """
     yield check_over_length(data, dropped)
     yield check_learned_tokens(answered)
-    if isinstance(formatter, ImageFormatter):
+    if formatter.placeholder_id is not None:
         yield check_whole_images(formatter, [*answered, *asked])
 
 
@@ -71,28 +70,30 @@ def check_learned_tokens(contexts: Sequence[Encoded]) -> Check:
     return Check("learned tokens", "pass", f"all {len(branches):,} examples have learned tokens")
 
 
-def check_whole_images(formatter: ImageFormatter, contexts: Sequence[Encoded]) -> Check:
+def check_whole_images(formatter: Formatter, contexts: Sequence[Encoded]) -> Check:
     """Every image has all its tokens: one that lost some would end the run at its step."""
     cut: list[Branch] = []
+    found: set[int] = set()
     for context in contexts:
-        expected = formatter.geometry.features * len(context.images)
+        expected = [formatter.image_tokens(image) for image in context.images]
         in_prefix = _count(context.prefix_ids, formatter)
-        cut += [branch for branch in context.branches if in_prefix + _count(branch.ids, formatter) != expected]
+        cut += [branch for branch in context.branches if in_prefix + _count(branch.ids, formatter) != sum(expected)]
+        found.update(expected)
+    tokens = f"{min(found, default=0):,}" if len(found) < 2 else f"{min(found):,} to {max(found):,}"
     if cut:
         return Check(
             "whole images",
             "failure",
-            f"in {len(cut):,} examples the image tokens are not {formatter.geometry.features} an image "
-            f"(first: {_named(cut)})",
+            f"in {len(cut):,} examples the image tokens are not {tokens} an image (first: {_named(cut)})",
             hint="remove image tokens from the text of these rows; the template places them",
         )
-    if not any(context.images for context in contexts):
+    if not found:
         return Check("whole images", "pass", "there are no images")
-    return Check("whole images", "pass", f"every image has its {formatter.geometry.features} tokens, in all examples")
+    return Check("whole images", "pass", f"every image has its {tokens} tokens, in all examples")
 
 
-def _count(ids: np.ndarray, formatter: ImageFormatter) -> int:
-    return int(np.count_nonzero(ids == formatter.image_token_id))
+def _count(ids: np.ndarray, formatter: Formatter) -> int:
+    return int(np.count_nonzero(ids == formatter.placeholder_id))
 
 
 def _named(branches: Sequence[Branch]) -> str:

@@ -10,12 +10,14 @@ import torch
 
 from finesight.models.encoded import UNLEARNED, Encoded, Tokens
 from finesight.models.formatter import Formatter
+from finesight.models.hf.formatter import HfFormatter
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
 from finesight.recipe.recipe import Stage
 from finesight.schema import PART_NAMES, TaskExamples
 from finesight.train.checks.check import Check
+from finesight.train.checks.processor import check_processor
 
 SAMPLED = 200
 """Examples whose text is decoded and compared; lengths and labels are looked at in all."""
@@ -28,6 +30,8 @@ def check_model(loaded: Loaded, stage: Stage, learned: Sequence[Encoded]) -> Ite
     yield check_lengths(singles)
     if isinstance(loaded.formatter, ImageFormatter) and any(single.images for single in singles):
         yield check_image_tokens(loaded, loaded.formatter)
+    if isinstance(loaded.formatter, HfFormatter):
+        yield from check_processor(loaded, loaded.formatter)
     yield check_dtype(loaded)
     yield check_random_parts(loaded, stage)
     yield check_branches(learned)

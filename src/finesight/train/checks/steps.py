@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from importlib.util import find_spec
 
-from finesight.errors import UserError
 from finesight.models.encoded import Encoded
 from finesight.recipe.recipe import Stage
-from finesight.recipe.train import Train
 from finesight.train.checks.check import Check
+from finesight.train.machine import require_optimizer
 from finesight.train.step_plan import Step, plan_steps
 
 
@@ -46,9 +44,3 @@ def check_watched(stage: Stage, watched: Sequence[Encoded]) -> Check:
         f"the validation set holds nothing of {sources} beside replay, so all of it chooses the checkpoint",
         hint="raise data.split.validation, or give data.validation a source",
     )
-
-
-def require_optimizer(train: Train) -> None:
-    """Raise `UserError` when the optimizer needs a package that is not there."""
-    if "8bit" in train.optim and find_spec("bitsandbytes") is None:
-        raise UserError(f"train.optim: {train.optim} needs bitsandbytes", hint="pip install 'finesight[quantize]'")
