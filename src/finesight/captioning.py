@@ -75,8 +75,7 @@ def measure_captioners(recipe: CaptionersRecipe, run: RunDir, *, max_tokens: int
         asked.answer(model)
         _release_memory()
     add_image_scores(scorer, tasks, run, stop=stop)
-    names = [contender.name for contender in (*recipe.captioners, *recipe.models)]
-    run.save("scores", {**score_all(run, tasks, shown_first=names), "warnings": warnings})
+    run.save("scores", {**score_all(run, tasks, shown_first=recipe.names), "warnings": warnings})
     return run
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class FinesightError(Exception):
     """Anything finesight ends on deliberately. The command line prints it without a traceback."""
@@ -53,3 +56,8 @@ class Interrupted(FinesightError):
     """A person or a queue asked the run to stop; what was finished is on disk."""
 
     exit_code = 130
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that was probably meant by `name`, if one is like it."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NOT_MEASURED = "–"
+_NO_WIDTH = 1e-9
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,13 @@ class Figures:
         """Return the bounds of an interval: `[36.2, 45.9]`."""
         return f"[{'−' if low is None else ''}{self.number(low)}, {self.number(high)}]"
 
+    def interval_of(self, score: Mapping[str, Any]) -> str:
+        """Return the interval of a score: `[36.2, 45.9]`; a dash where its groups do not vary, and tell nothing."""
+        return NOT_MEASURED if is_without_spread(score) else self.interval(score["low"], score["high"])
+
     def score(self, of: Mapping[str, Any]) -> str:
         """Return a score with its 95 % interval: `41.0 % [36.2, 45.9]`."""
-        return f"{self.value(of['score'])} {self.interval(of['low'], of['high'])}"
+        return f"{self.value(of['score'])} {self.interval_of(of)}"
 
     def signed(self, change: float) -> str:
         """Return a change with its sign and without its unit: `+11.3`; no sign where it rounds to zero."""
@@ -57,6 +62,14 @@ class Figures:
         low = -float("inf") if of["low"] is None else float(of["low"])
         high = float("inf") if of["high"] is None else float(of["high"])
         return (low, high) if self.higher_is_better else (-high, -low)
+
+
+def is_without_spread(score: Mapping[str, Any]) -> bool:
+    """Return whether a score has an interval of no width, which says that its groups score alike, and not how sure it
+    is.
+    """
+    low, high = score["low"], score["high"]
+    return low is not None and high is not None and high - low < _NO_WIDTH
 
 
 def figures_of(task: Mapping[str, Any]) -> Figures:

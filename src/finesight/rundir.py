@@ -88,9 +88,17 @@ class RunDir:
         if isinstance(self.asked, CaptionersRecipe):
             raise UserError(
                 f"{self.path}: an evaluation of captioners, and no run",
-                hint=f"compare its contenders as {self.path}@{self.asked.captioners[0].name}",
+                hint=self.how_compared,
             )
         return self.asked
+
+    @property
+    def how_compared(self) -> str:
+        """The hint that names the scores of an evaluation, or how those of captioners are compared."""
+        if not isinstance(self.asked, CaptionersRecipe):
+            return f"its scores are in {self.path / 'scores.json'}"
+        named = " ".join(f"{self.path}@{name}" for name in (*self.asked.names, "majority")[:2])
+        return f"compare its contenders, by any metric: finesight compare {named} --metric {self.tasks[0].metric}"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -114,11 +122,21 @@ class RunDir:
 
     @classmethod
     def new_or_begun(cls, recipe: AnyRecipe, output: Path | None, data_root: Path) -> RunDir:
-        """Return a run folder as `new` does, or the one in `output` that was begun by an equal recipe."""
+        """Return a run folder as `new` does, or the one in `output` that was begun by an equal recipe.
+
+        Raises `UserError` for an evaluation of captioners that another recipe has begun.
+        """
         if output is not None and cls.is_at(output):
             begun = cls.existing(output)
             if (begun.asked, begun.data_root) == (recipe, data_root.resolve()):
                 return begun
+            if isinstance(begun.asked, CaptionersRecipe):
+                name = begun.asked.names[0]
+                raise UserError(
+                    f"{output}: begun by another recipe of captioners, or with another data root",
+                    hint="give a new --output; a recipe takes over answers that are there already as "
+                    f"`- {{kind: answers, name: {name}, answers: {output.resolve()}@{name}}}`",
+                )
         return cls.new(recipe, output, data_root)
 
     def begin(self, environment: Mapping[str, Any]) -> None:

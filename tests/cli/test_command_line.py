@@ -138,7 +138,8 @@ def test_list_gives_every_shelf_and_one_alone() -> None:
     assert [entry["name"] for entry in shelves["kinds"]] == [*kinds, "python", "scenes"]
     assert all(entry["about"] for shelf in shelves.values() for entry in shelf)
     assert finesight("list", "models").stdout.splitlines()[1].startswith("  llava ")
-    assert finesight("list", "moodels").returncode == 2
+    unknown = finesight("list", "moodels")
+    assert (unknown.returncode, unknown.stderr) == (2, "there is no list of moodels\nhint: did you mean models?\n")
 
 
 def test_env_tells_versions_and_machine() -> None:
@@ -181,6 +182,8 @@ def test_score_names_each_way_of_being_wrong(tmp_path: Path) -> None:
         assert words in printed.stdout
     unknown = finesight("score", str(file), "--metric", "luck")
     assert unknown.returncode == 2 and "hint: the metrics are exact_match, " in unknown.stderr
+    twice = finesight("score", str(file), "--metric", "gqa_ru", "--metric", "exact_match")
+    assert (twice.returncode, twice.stdout) == (2, "") and "one at a time" in twice.stderr
 
 
 def test_new_writes_a_recipe_once(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
         compare([str(file), str(same)], "unheard_of")
     with pytest.raises(UserError, match="named twice"):
         compare([str(file), str(file)])
+    with pytest.raises(UserError, match="the same answers by two names"):
+        compare([f"{a.path}/", f"{a.path}@after"])
     with pytest.raises(UserError, match="nothing to compare it with"):
         compare([str(file)])
     with pytest.raises(UserError, match="not found"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from finesight.evaluate.metrics.metric import GRADED, OPEN_SCORE, Metric, Scale, mean_of
+from finesight.evaluate.metrics.metric import GRADED, OPEN_SCORE, UNIT_SCORE, Metric, Scale, mean_of
 from finesight.evaluate.metrics.metrics import METRICS
 from finesight.evaluate.outcomes import OUTCOMES, count_became_right, count_outcomes, script_of
 from finesight.evaluate.score import Scored, score_records
@@ -43,6 +43,10 @@ def outcome(record: Record, metric: Metric = EXACT) -> str:
         ("\U0001f44d", ["\U0001f44e"], "wrong"),
         ("\uff42\uff4c\uff55\uff45", ["red"], "wrong"),
         ("いぬです", ["猫"], "wrong"),
+        ("N", ["нет"], "wrong"),
+        ("犬", ["dog"], "other_language"),
+        ("개", ["dog"], "other_language"),
+        ("собака", ["B"], "wrong"),
         ("כחול", ["אדום"], "wrong"),
     ],
 )
@@ -108,11 +112,28 @@ def test_an_answer_that_cannot_be_read_is_told() -> None:
 
 def test_a_part_of_the_marks_is_told_where_there_are_parts() -> None:
     parts = {"all": 1.0, "some": 0.3, "none": 0.0}
-    for scale in (GRADED, OPEN_SCORE):
-        graded = Metric("parts", "Parts.", "finesight", mean_of(lambda record: parts[record.prediction]), str, scale)
-        assert outcome(Record("1", "some", ("all",)), graded) == "partly"
-        assert outcome(Record("1", "none", ("all",)), graded) == "wrong"
-        assert outcome(Record("1", "all", ("all",)), graded) == ("right" if scale is GRADED else "partly")
+    graded = Metric("parts", "Parts.", "finesight", mean_of(lambda record: parts[record.prediction]), str, GRADED)
+    assert outcome(Record("1", "some", ("all",)), graded) == "partly"
+    assert outcome(Record("1", "none", ("all",)), graded) == "wrong"
+    assert outcome(Record("1", "all", ("all",)), graded) == "right"
+
+
+@pytest.mark.parametrize("scale", [OPEN_SCORE, UNIT_SCORE], ids=["without end", "to 1"])
+@pytest.mark.parametrize(
+    ("said", "finish_reason", "expected"),
+    [
+        ("a red ball", "stop", "written"),
+        ("", "stop", "empty"),
+        ("красный шар", "stop", "other_language"),
+        ("a red", "length", "cut"),
+    ],
+)
+def test_scores_that_are_no_share_of_right_answers_call_nothing_right_or_wrong(
+    scale: Scale, said: str, finish_reason: str, expected: str
+) -> None:
+    for score in (0.0, 0.4, 1.0):
+        metric = Metric("likeness", "Likeness.", "finesight", mean_of(lambda _, of=score: of), str, scale)
+        assert outcome(Record("1", said, ("a ball",), finish_reason=finish_reason), metric) == expected
 
 
 def test_what_scores_no_answers_has_no_outcomes() -> None:

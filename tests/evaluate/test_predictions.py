@@ -54,6 +54,26 @@ def test_a_predictions_file_may_hold_any_character(tmp_path: Path) -> None:
     assert record.prediction == "a\u2028b\u0085"
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ('"gruop": "a"', "1 line with 'gruop', which is not read; did you mean 'group'?"),
+        ('"choice": ["a"]', "1 line with 'choice', which is not read; did you mean 'choices'?"),
+        ('"tag": "a", "tags": {}', ""),
+        ('"image_id": "a"', ""),
+        ('"question_id": 7', ""),
+        ('"confidence": 0.5', ""),
+    ],
+)
+def test_a_field_that_is_probably_misspelt_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: str, told: str
+) -> None:
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(f'{{"id": 1, "prediction": "a", "references": ["a"], {fields}}}', encoding="utf-8")
+    assert len(read_predictions(path)) == 1
+    assert capsys.readouterr().err == (f"warning: {path}: {told}\n" if told else "")
+
+
 def test_numbers_may_stand_for_names_and_options(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     path.write_text(

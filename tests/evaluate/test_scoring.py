@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_making import new_run, records
 
 from finesight.errors import UserError
 from finesight.evaluate.outcomes import OUTCOMES
@@ -46,10 +47,11 @@ def test_each_answer_is_of_its_own_kind(tmp_path: Path, expected: str) -> None:
     assert [outcome for outcome, number in scored["outcomes"].items() if number] == [expected]
 
 
-def test_every_kind_is_tried_but_parts_of_marks_which_other_metrics_give(tmp_path: Path) -> None:
-    assert set(OUTCOMES) - set(ONE_OF_EACH_KIND) == {"partly"}
+@pytest.mark.parametrize(("metric", "kind"), [("token_f1", "partly"), ("chrf", "written")])
+def test_every_kind_is_tried_but_those_that_other_metrics_give(tmp_path: Path, metric: str, kind: str) -> None:
+    assert set(OUTCOMES) - set(ONE_OF_EACH_KIND) == {"partly", "written"}
     rows = {"1": {"prediction": "a red ball", "references": ["a red dog"]}}
-    assert score_file(write(tmp_path / "predictions.jsonl", rows), "token_f1")["outcomes"]["partly"] == 1
+    assert score_file(write(tmp_path / "predictions.jsonl", rows), metric)["outcomes"][kind] == 1
 
 
 def test_kinds_of_questions_are_scored_apart(tmp_path: Path) -> None:
@@ -73,3 +75,22 @@ def test_few_groups_are_warned_of(tmp_path: Path) -> None:
 def test_an_unknown_metric_is_told_before_the_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no metric luck"):
         score_file(tmp_path / "none.jsonl", "luck")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("bleu", "bleu_4"), ("rouge", "rouge_l"), ("exact-match", "exact_match")])
+def test_a_mistyped_metric_is_guessed(tmp_path: Path, typed: str, meant: str) -> None:
+    with pytest.raises(UserError) as refused:
+        score_file(tmp_path / "none.jsonl", typed)
+    assert refused.value.hint.startswith(f"did you mean {meant}? the metrics are exact_match, ")
+
+
+def test_a_folder_is_told_which_of_its_files_can_be_scored(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder, and not a predictions file"):
+        score_file(tmp_path, "exact_match")
+    run = new_run(tmp_path / "run")
+    for predictor in ("after", "before"):
+        run.append_records(predictor, "held_out", records([True]))
+    with pytest.raises(UserError) as refused:
+        score_file(run.path, "exact_match")
+    assert f"finesight score {run.records_file('after', 'held_out')}" in refused.value.hint
+    assert f"finesight rescore {run.path}" in refused.value.hint

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finesight.evaluate.metrics.metric import OPEN_SCORE, Measured, Scale, Values, measure_mean
+from finesight.evaluate.metrics.metric import OPEN_SCORE, UNIT_SCORE, Measured, Scale, Values, measure_mean
 from finesight.evaluate.stats import Difference, Estimate, adjust_holm, estimate, paired_difference
 
 
@@ -85,6 +85,27 @@ def test_with_many_groups_the_interval_is_wilsons() -> None:
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     estimate = estimate_mean([1] * 40 + [0] * (n - 40), range(n))
     assert (estimate.low, estimate.high) == pytest.approx((centre - half, centre + half), rel=1e-4)
+
+
+def test_parts_of_marks_are_as_sure_as_their_standard_error() -> None:
+    """The mean of scores that vary little is known far better than that of as many right or wrong answers."""
+    chance = random.Random(5)
+    values = [0.4 + 0.2 * chance.random() for _ in range(400)]
+    sure = estimate(measure_mean(values), range(400), UNIT_SCORE)
+    assert sure.standard_error is not None
+    assert sure.high - sure.low == pytest.approx(2 * 1.966 * sure.standard_error, rel=0.01)
+
+
+def test_the_interval_of_parts_of_marks_holds_the_truth_about_95_times_in_100() -> None:
+    generator = np.random.default_rng(17)
+    groups = np.repeat(np.arange(60), 3)
+    held = 0
+    for _ in range(400):
+        of_group = generator.beta(2, 3, size=60)
+        values = 0.7 * np.repeat(of_group, 3) + 0.3 * generator.beta(2, 3, size=180)
+        sure = estimate(measure_mean(values), groups.tolist(), UNIT_SCORE)
+        held += sure.low <= 2 / 5 <= sure.high
+    assert 0.92 <= held / 400 <= 0.98
 
 
 @pytest.mark.parametrize("value", [0, 1])

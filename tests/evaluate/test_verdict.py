@@ -90,6 +90,20 @@ def test_the_sentences_carry_the_figures(tmp_path: Path) -> None:
     assert baseline.startswith("held_out: better than the tuned model given the question alone, which gives 40.0 %: +3")
 
 
+def test_only_what_named_the_right_answer_before_is_told_as_form(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    was = ["Yes, so it is.", "да", "коричневый", "no"] * 10
+    run.append_records("before", "held_out", [record(number, said) for number, said in enumerate(was)])
+    run.append_records("after", "held_out", records([True] * 40))
+    sentences = judge(run, [task_of([example(number, "yes") for number in range(40)])], 42, [])["headline"]["sentences"]
+    assert sentences[-2:] == [
+        "held_out: of 40 answers that became right, 10 named the right answer before among more words: that part is "
+        "form, not knowledge.",
+        "held_out: of 40 answers that became right, 20 were in another script before; whether the model knew the "
+        "answer then cannot be told.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [

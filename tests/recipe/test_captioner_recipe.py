@@ -101,9 +101,9 @@ def test_a_folder_goes_on_by_the_same_recipe_alone(write: Write, tmp_path: Path)
     run = RunDir.new_or_begun(recipe, folder, tmp_path)
     run.begin({"data_root": str(tmp_path)})
     assert RunDir.new_or_begun(recipe, folder, tmp_path).asked == recipe
-    with pytest.raises(UserError, match="holds another run"):
+    with pytest.raises(UserError, match="another recipe of captioners"):
         RunDir.new_or_begun(read_any_recipe(write(seed=1)), folder, tmp_path)
-    with pytest.raises(UserError, match="holds another run"):
+    with pytest.raises(UserError, match="another recipe of captioners"):
         RunDir.new_or_begun(recipe, folder, tmp_path / "elsewhere")
 
 

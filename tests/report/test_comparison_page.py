@@ -18,6 +18,7 @@ from finesight.errors import UserError
 from finesight.evaluate.comparison import compare_answers
 from finesight.evaluate.comparison_detail import detail, judged_answers, picture_folders
 from finesight.report.comparison.page import write_comparison
+from finesight.report.page import write_report
 from finesight.rundir import RunDir, append_lines
 from finesight.schema import Record
 
@@ -226,6 +227,34 @@ def test_the_command_prints_the_pages_path_last(tmp_path: Path, capsys: pytest.C
 
     with pytest.raises(UserError, match="a folder, and not a file"):
         compare_command(files, html=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yes.jsonl", "notes.html", "report.html"])
+def test_only_a_comparisons_page_is_written_over(tmp_path: Path, name: str) -> None:
+    files = [str(predictions(tmp_path / f"{each}.jsonl", ["yes", each])) for each in ("no", "yes")]
+    (tmp_path / "notes.html").write_text("<!doctype html>\n<title>mine</title>", "utf-8")
+    write_report(write_run(tmp_path / "run")).rename(tmp_path / "report.html")
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(UserError, match=r"ends in \.html|is not overwritten"):
+        compare_command(files, html=tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_names_that_begin_alike_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{'a-name-that-goes-on-' * 4}{end}" for end in ("first", "second")]
+    files = [str(predictions(tmp_path / f"{name}.jsonl", ["yes", "no"])) for name in names]
+    compare_command(files)
+    column = "".join(line[:30].split(" ")[-1] or line[:30].strip() for line in capsys.readouterr().out.splitlines())
+    assert "…" not in column
+    assert all(f"{name}.jsonl" in column for name in names)
+
+
+def test_scores_that_are_no_share_of_right_answers_call_no_answer_right_or_wrong(tmp_path: Path) -> None:
+    said = (["a red ball", "a dog", ""], ["yes", "yes", "yes"])
+    files = [predictions(tmp_path / f"{name}.jsonl", answers) for name, answers in zip("ab", said, strict=True)]
+    text = write_page(files, tmp_path / "page.html", "rouge_l").text
+    assert "Answered 2 (66.7 %) 3 (100.0 %)" in text and "No answer at all 1 (33.3 %) 0 (0.0 %)" in text
+    assert "artly right" not in text and "Wrong" not in text
 
 
 def test_a_page_of_real_answers_gives_the_published_figure(tmp_path: Path, shared: Path) -> None:

@@ -15,10 +15,12 @@ from finesight.report.comparison.headline import headline, sentences
 from finesight.report.comparison.items import differing_items
 from finesight.report.comparison.marks import SHAPES, mark_all
 from finesight.report.comparison.radar import MOST_AXES, radar, spokes
+from finesight.report.comparison.strips import draw_score
 from finesight.schema import Judged, Record
 
 SHARE = {"low": 0.0, "high": 1.0, "percent": True, "higher_is_better": True, "binary": True}
 PERPLEXITY = {"low": 1.0, "high": None, "percent": False, "higher_is_better": False, "binary": False}
+LOGIT = {"low": None, "high": None, "percent": False, "higher_is_better": True, "binary": False}
 NONE = "no difference found"
 
 
@@ -53,10 +55,12 @@ def comparison_of(names: str, *verdicts: str) -> dict[str, Any]:
         (comparison_of("ab", "b"), "b is better"),
         (comparison_of("ab", "w"), "b is worse"),
         (comparison_of("ab", "n"), "No difference found"),
-        (comparison_of("ab", "b", "b"), "b is better on all 2 tasks"),
-        (comparison_of("ab", "b", "w"), "All 2 differences found"),
+        (comparison_of("ab", "b", "b"), "b is better on both tasks"),
+        (comparison_of("ab", "b", "b", "b"), "b is better on all 3 tasks"),
+        (comparison_of("ab", "b", "w"), "Both differences found"),
         (comparison_of("ab", "b", "n"), "1 of 2 differences found"),
-        (comparison_of("abc", "bb"), "All 2 differences found"),
+        (comparison_of("abc", "bb"), "Both differences found"),
+        (comparison_of("abc", "bb", "bw"), "All 4 differences found"),
         (comparison_of("abc", "bn", "nw"), "2 of 4 differences found"),
         (comparison_of("abc", "nn", "nn"), "No difference found"),
     ],
@@ -102,6 +106,24 @@ def test_a_sentence_tells_what_is_better_first() -> None:
 )
 def test_a_scale_ends_at_a_round_number(scale: dict[str, Any], high: float | None, ends: tuple[str, str]) -> None:
     assert score_axis({"scale": scale}, [{"score": high, "high": high}]).ends == ends
+
+
+@pytest.mark.parametrize(
+    ("scores", "ends", "zero"),
+    [([-8.2, 12.0], ("−10", "15"), 0.4), ([-8.2, -3.0], ("−10", "0"), 1.0), ([3.0, 12.0], ("0", "15"), 0.0)],
+)
+def test_a_scale_goes_below_nothing_where_scores_do(scores: list[float], ends: tuple[str, str], zero: float) -> None:
+    axis = score_axis({"scale": LOGIT}, [{"score": value, "low": value, "high": value} for value in scores])
+    assert (axis.ends, axis.place(0.0)) == (ends, pytest.approx(zero))
+    assert len({axis.place(value) for value in scores}) == 2
+
+
+def test_a_bar_below_nothing_ends_at_nothing() -> None:
+    score = {"score": -4.0, "low": -6.0, "high": -2.0}
+    axis = score_axis({"scale": LOGIT}, [score, {"score": 6.0, "low": 5.0, "high": 7.0}])
+    begin = 100 * axis.place(-4.0)
+    drawn = draw_score(mark_all("a")[0], score, axis)
+    assert f'class="bar" x="{begin:.2f}%" y="4" width="{100 * axis.place(0.0) - begin:.2f}%"' in drawn
 
 
 def test_a_scale_of_differences_has_zero_in_its_middle() -> None:

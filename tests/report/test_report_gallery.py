@@ -6,6 +6,7 @@ from pathlib import Path
 
 from run_folder import write_run
 
+from finesight.evaluate.metrics.metric import UNIT_SCORE
 from finesight.report.files import read_files
 from finesight.report.gallery import gallery, spread
 from finesight.schema import Record
@@ -43,6 +44,17 @@ def test_nothing_is_scored_again(tmp_path: Path) -> None:
     assert {card.id for card in groups["Fixed"].cards} <= set(ids[:7])
     blind = groups["Fixed"].cards[0].answers[-1]
     assert (blind.who, blind.mark) == ("Question alone", "")
+
+
+def test_scores_that_are_no_share_of_right_answers_leave_the_judgement_to_the_reader(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    verdict = run.load("verdict")
+    verdict["tasks"][0]["scale"] = UNIT_SCORE.to_json()
+    run.save("verdict", verdict)
+    files = read_files(run)
+    (group,) = gallery(files, files.judged_tasks[0])
+    assert (group.name, group.total) == ("Examples", len(run.records("after", "held_out")))
+    assert {answer.mark for card in group.cards for answer in card.answers} == {""}
 
 
 def test_there_is_no_gallery_before_there_are_answers_to_compare(tmp_path: Path) -> None:

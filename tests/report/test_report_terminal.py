@@ -33,6 +33,7 @@ def score(share: float) -> dict[str, Any]:
         (numerals.Figures().score({"score": 0.41, "low": 0.362, "high": 0.459}), "41.0 % [36.2, 45.9]"),
         (numerals.Figures().difference({"estimate": -0.021, "low": -0.06, "high": 0.0}), "−2.1 points [−6.0, 0.0]"),
         (numerals.Figures().change(-0.0001), "0.0 points"),
+        (numerals.Figures(percent=False).score({"score": 0.0, "low": 0.0, "high": 0.0}), "0.000 –"),
         (numerals.Figures().change(0.113), "+11.3 points"),
         (numerals.percent(1.0), "100.0 %"),
         (numerals.Figures(percent=False).score({"score": 0.6277, "low": 0.4, "high": None}), "0.628 [0.400, ∞]"),

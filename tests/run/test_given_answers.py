@@ -58,6 +58,20 @@ def measured(finesight: Finesight, tmp_path: Path) -> Path:
     return folder
 
 
+def test_what_can_be_done_with_an_evaluation_of_captioners_is_told(
+    finesight: Finesight, measured: Path, tmp_path: Path
+) -> None:
+    recipe = write(tmp_path, own(), given("measured@own"))
+    for command, told in (
+        (("evaluate", recipe, "--output", measured), f"{{kind: answers, name: own, answers: {measured}@own}}"),
+        (("evaluate", recipe, "starter"), f"stands alone (finesight evaluate {recipe})"),
+        (("rescore", measured), f"finesight compare {measured}@own {measured}@majority --metric "),
+        (("compare", measured, f"{measured}@own"), f"name one, as {measured}@own"),
+    ):
+        ended = finesight(*command)
+        assert ended.code == 2 and told in ended.stderr, ended.stderr
+
+
 def test_answers_stand_beside_those_of_the_others(finesight: Finesight, measured: Path, tmp_path: Path) -> None:
     rows = rows_of(measured, "own")
     right = [{**row, "prediction": row["references"][0], "finish_reason": "length"} for row in rows]

@@ -14,6 +14,18 @@ def names_a_recipe(typed: str) -> bool:
     return path.suffix in (".yaml", ".yml") and path.is_file()
 
 
+def require_alone(recipe: str, second: str | None) -> None:
+    """Raise `UserError` when something stands behind a recipe that was named first."""
+    from finesight.errors import UserError
+
+    if second is not None:
+        raise UserError(
+            f"{recipe}: a recipe, where a run or a model is named",
+            hint=f"a recipe of captioners stands alone (finesight evaluate {recipe}); any other stands behind what is "
+            f"measured (finesight evaluate {second} {recipe})",
+        )
+
+
 def refuse_beside_captioners(given: object) -> None:
     """Raise `UserError` when an option is given that a recipe of captioners has no use for."""
     from finesight.errors import UserError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +11,6 @@ import typer
 
 from finesight.cli.options import JsonOption
 from finesight.cli.output import print_columns, print_json
-
-
-class Shelf(StrEnum):
-    """What `finesight list` can list."""
-
-    kinds = "kinds"
-    tasks = "tasks"
-    metrics = "metrics"
-    recipes = "recipes"
-    models = "models"
-    shipped = "shipped"
-    blueprints = "blueprints"
 
 
 def new(
@@ -59,7 +46,7 @@ def _name_from(folder: Path) -> str:
 
 def list_(
     what: Annotated[
-        Shelf | None,
+        str | None,
         typer.Argument(metavar="[WHAT]", help="kinds, tasks, metrics, recipes, models, shipped or blueprints."),
     ] = None,
     json: JsonOption = False,
@@ -70,8 +57,13 @@ def list_(
     without their weights.
     """
     from finesight.cli.shelves import SHELVES
+    from finesight.errors import UserError, nearest_name
 
-    content = {shelf.value: SHELVES[shelf.value]() for shelf in ([what] if what else Shelf)}
+    if what is not None and what not in SHELVES:
+        near = nearest_name(what, SHELVES)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(SHELVES)}"
+        raise UserError(f"there is no list of {what}", hint=hint)
+    content = {shelf: SHELVES[shelf]() for shelf in ([what] if what else SHELVES)}
     if json:
         print_json({shelf: [{"name": name, "about": about} for name, about in rows] for shelf, rows in content.items()})
         return

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def score(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A predictions file (.jsonl).")],
-    metric: Annotated[str, typer.Option(metavar="METRIC", help="How answers are scored: `finesight list metrics`.")],
+    metrics: Annotated[
+        list[str],
+        typer.Option("--metric", metavar="METRIC", help="How answers are scored: `finesight list metrics`."),
+    ],
     images: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="For CLIP scores: where the pictures lie that the lines name as `image`."),
@@ -43,6 +46,7 @@ def score(
     from finesight.evaluate.scoring import score_answers, score_file
     from finesight.rundir import write_records
 
+    metric = _one_metric(metrics)
     _require_use_of_clip(metric, images, clip, output)
     if images is None:
         scored = score_file(file, metric)
@@ -58,6 +62,16 @@ def score(
 
     print_rich(records_table(scored))
     print_prose(how_scored(scored))
+
+
+def _one_metric(metrics: list[str]) -> str:
+    """Return the metric that is asked for. Raises `UserError` for several, of which the last would win in silence."""
+    from finesight.errors import UserError
+
+    first, *others = metrics
+    if others:
+        raise UserError(f"--metric {' --metric '.join(metrics)}: one at a time", hint="ask once for each")
+    return first
 
 
 def _require_use_of_clip(metric: str, images: Path | None, clip: str | None, output: Path | None) -> None:
@@ -91,10 +105,12 @@ def compare(
         list[str],
         typer.Argument(metavar="A B ...", help="Run folders, RUN@before or RUN@blind, or predictions files (.jsonl)."),
     ],
-    metric: Annotated[
-        str | None,
+    metrics: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="METRIC", help="How answers are scored. Default: as the runs' recipes say; else exact_match."
+            "--metric",
+            metavar="METRIC",
+            help="How answers are scored. Default: as the runs' recipes say; else exact_match.",
         ),
     ] = None,
     intersect: Annotated[
@@ -114,7 +130,8 @@ def compare(
     from finesight.evaluate.comparison import compare_answers
 
     if html is not None:
-        _require_file(html, "--html")
+        _require_place_for_page(html)
+    metric = _one_metric(metrics) if metrics else None
     compared = compare_answers(contenders, metric, intersect=intersect)
     comparison = compared.content if html is None else _write_comparison(compared, html)
     if json:
@@ -137,12 +154,23 @@ def _write_comparison(compared: Compared, page: Path) -> dict[str, Any]:
     return {"page": str(page), **detailed}
 
 
-def _require_file(path: Path, option: str) -> None:
-    """Raise `UserError` where a folder stands in the place of the file that is to be written."""
+def _require_place_for_page(path: Path) -> None:
+    """Raise `UserError` where something else than a comparison's page would be written over, or looked for."""
     from finesight.errors import UserError
+    from finesight.report.comparison.page import is_comparison
 
     if path.is_dir():
-        raise UserError(f"{option} {path}: a folder, and not a file", hint=f"{option} {path / 'comparison.html'}")
+        raise UserError(f"--html {path}: a folder, and not a file", hint=f"--html {path / 'comparison.html'}")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(
+            f"--html {path}: the name of a page ends in .html",
+            hint="--html takes the page to write: finesight compare A B --html comparison.html",
+        )
+    if path.exists() and not is_comparison(path):
+        raise UserError(
+            f"--html {path}: exists already, is no page of `finesight compare`, and is not overwritten",
+            hint="name another file",
+        )
 
 
 def rescore(run: RunArgument, json: JsonOption = False) -> None:
@@ -186,5 +214,5 @@ def _run_at(path: Path) -> RunDir:
 
     folder = RunDir.existing(path)
     if folder.is_evaluation:
-        raise UserError(f"{path}: an evaluation, not a run", hint=f"its scores are in {path / 'scores.json'}")
+        raise UserError(f"{path}: an evaluation, not a run", hint=folder.how_compared)
     return folder

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finesight.cli.captioners import evaluate_captioners, names_a_recipe, refuse_beside_captioners
+from finesight.cli.captioners import evaluate_captioners, names_a_recipe, refuse_beside_captioners, require_alone
 from finesight.cli.opening import choose_tasks, open_recipe, speak
 from finesight.cli.options import (
     DataRootOption,
@@ -226,7 +226,8 @@ def evaluate(
     from finesight.rundir import RunDir
     from finesight.runtime import StopRequest
 
-    if recipe is None and names_a_recipe(model):
+    if names_a_recipe(model):
+        require_alone(model, recipe)
         refuse_beside_captioners(task or language or reuse)
         evaluate_captioners(Path(model), set_, data_root, output, max_tokens_per_device, json=json)
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from finesight.errors import UserError
 from finesight.evaluate.predictions import read_predictions
+from finesight.recipe.captioners import CaptionersRecipe
 from finesight.rundir import MEASURED, RunDir
 from finesight.schema import Record
 
@@ -53,7 +54,18 @@ def open_contenders(typed: Sequence[str]) -> list[Contender]:
         raise UserError(f"{twice}: named twice", hint=_FORM)
     short = [one.rstrip("/").rsplit("/", 1)[-1] for one in typed]
     names = [one if short.count(name) > 1 else name for one, name in zip(typed, short, strict=True)]
-    return [open_contender(one, name, Path()) for one, name in zip(typed, names, strict=True)]
+    contenders = [open_contender(one, name, Path()) for one, name in zip(typed, names, strict=True)]
+    _require_different(typed, contenders)
+    return contenders
+
+
+def _require_different(typed: Sequence[str], contenders: Sequence[Contender]) -> None:
+    """Raise `UserError` where the same answers are named in two ways."""
+    seen: dict[tuple[Path, str], str] = {}
+    for one, contender in zip(typed, contenders, strict=True):
+        earlier = seen.setdefault((contender.path.resolve(), contender.predictor), one)
+        if earlier != one:
+            raise UserError(f"{earlier} and {one}: the same answers by two names", hint=_FORM)
 
 
 def open_contender(typed: str, name: str, base: Path) -> Contender:
@@ -71,6 +83,10 @@ def open_contender(typed: str, name: str, base: Path) -> Contender:
         held = sorted(file.parent.name for file in (path / "evaluation").glob("*/*.jsonl"))
         if chosen not in held:
             has = ", ".join(dict.fromkeys(held)) or "no answers yet"
+            if not predictor and held and isinstance(run.asked, CaptionersRecipe):
+                raise UserError(
+                    f"{typed}: whose answers?", hint=f"name one, as {typed}@{run.asked.names[0]}; it has {has}"
+                )
             raise UserError(f"{typed}: there are no answers of {chosen}", hint=f"{path} has {has}")
         return Contender(name, run, chosen, path)
     if predictor or not path.exists():

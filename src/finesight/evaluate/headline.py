@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from finesight.evaluate.outcomes import FORM_NOT_KNOWLEDGE
 from finesight.findings import NOT_FOUND, find
 from finesight.numerals import figures_of, plural
 
@@ -85,15 +84,22 @@ def _on_held_out(task: Mapping[str, Any]) -> list[str]:
 
 
 def _on_form(task: Mapping[str, Any]) -> list[str]:
-    """Return a sentence where answers became right that had been right before but for their form."""
+    """Return what answers that became right had been before: right but for their form, or in another script."""
     became: Mapping[str, int] = task.get("became_right", {})
-    form = sum(became.get(outcome, 0) for outcome in FORM_NOT_KNOWLEDGE)
-    if not form:
-        return []
-    return [
-        f"{task['name']}: of {sum(became.values()):,} answers that became right, {form:,} named the right answer "
-        "before in another form, or were in another language: that part is form, not knowledge."
-    ]
+    form, script = (became.get(outcome, 0) for outcome in ("other_format", "other_language"))
+    became_right = f"{task['name']}: of {plural(sum(became.values()), 'answer')} that became right,"
+    sentences = []
+    if form:
+        sentences.append(
+            f"{became_right} {form:,} named the right answer before among more words: that part is form, not knowledge."
+        )
+    if script:
+        was = "was" if script == 1 else "were"
+        sentences.append(
+            f"{became_right} {script:,} {was} in another script before; whether the model knew the answer then cannot "
+            "be told."
+        )
+    return sentences
 
 
 def _on_forgetting(task: Mapping[str, Any]) -> str:

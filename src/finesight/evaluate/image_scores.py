@@ -57,7 +57,7 @@ def add_image_scores(
             scored = with_image_scores(scorer, records, pictures, stop, f"CLIP scores: {predictor}, {task.name}")
             if scored != records:
                 run.replace_records(predictor, task.name, scored)
-            for warning in clip_score.cut_warnings(scored):
+            for warning in clip_score.warnings(scored):
                 say(f"{task.name}, {predictor}: {warning}")
 
 

@@ -18,21 +18,23 @@ from finesight.evaluate.metrics.metric import Metric
 from finesight.evaluate.score import Scored, is_right
 from finesight.schema import Record
 
-Outcome = Literal["right", "partly", "other_format", "other_language", "unparsed", "empty", "cut", "wrong"]
+Outcome = Literal["right", "partly", "other_format", "other_language", "unparsed", "empty", "cut", "written", "wrong"]
 OUTCOMES: dict[Outcome, str] = {
     "right": "full marks",
     "partly": "some of the marks, where a metric gives parts",
     "other_format": "names a right answer, and no opposite or other option, among more words",
-    "other_language": "most of its letters are of a script that no right answer, or no option, has",
+    "other_language": "most of its letters are of a script that no right answer, or no option, has; a lone letter "
+    "tells no script",
     "unparsed": "no option can be read from it",
     "empty": "nothing was said",
     "cut": "ended by the token limit before it was right",
+    "written": "something was said, and the metric's scores are no share of right answers",
     "wrong": "none of these",
 }
 """Each kind, with its rule. The first that holds is an answer's own, in the order of `outcome_of`."""
-FORM_NOT_KNOWLEDGE: tuple[Outcome, ...] = ("other_format", "other_language")
-"""What tuning can mend by teaching how to answer, and nothing to answer."""
 _OPPOSITES = ({"yes", "no"}, {"да", "нет"})
+_WITHOUT_AN_ALPHABET = ("CJK", "HANGUL")
+"""Scripts in which a single letter may be a word."""
 _KANA = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")
 
 
@@ -71,6 +73,8 @@ def outcome_of(record: Record, score: float, metric: Metric) -> Outcome:
         return "cut"
     if metric.can_read is not None and not metric.can_read(record):
         return "unparsed"
+    if not metric.scale.percent:
+        return "written"
     return "partly" if not metric.scale.binary and score > metric.scale.low else "wrong"
 
 
@@ -91,19 +95,27 @@ def _script_of_letter(letter: str) -> str:
 
 
 def _is_in_another_language(record: Record) -> bool:
-    expected = {script_of(text) for text in _texts_of_its_language(record)}
-    found = script_of(record.prediction)
+    expected = {_script_told(text) for text in _texts_of_its_language(record)}
+    found = _script_told(record.prediction)
     if not found or not expected or "" in expected or found in expected:
         return False
-    # The name of an option says nothing of a language: Russian options may be called A, B and C.
-    return not record.choices or (parse_choice(record) is None and sum(map(str.isalpha, record.prediction)) > 1)
+    return not record.choices or parse_choice(record) is None
+
+
+def _script_told(text: str) -> str:
+    """Return the script of a text that is more than a letter, as `script_of` does; "" of one that tells none.
+
+    A letter alone is a sign for something: Russian options may be called A, B and C, and "N" may stand for any "no".
+    """
+    script = script_of(text)
+    return script if script in _WITHOUT_AN_ALPHABET or sum(map(str.isalpha, text)) > 1 else ""
 
 
 def _texts_of_its_language(record: Record) -> Iterable[str]:
     """Return what is in the language of an answer: the right ones; where there are options, those that have letters."""
     if not record.choices:
         return record.references
-    return (text for text in option_texts(record).values() if script_of(text))
+    return (text for text in option_texts(record).values() if _script_told(text))
 
 
 def _names_a_right_answer(record: Record, metric: Metric) -> bool:

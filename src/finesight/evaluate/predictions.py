@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from finesight.errors import DataError
-from finesight.rundir import record_from_json
+from finesight.errors import DataError, nearest_name
+from finesight.numerals import plural
+from finesight.rundir import RunDir, record_from_json
+from finesight.runtime import say
 from finesight.schema import Record
 
 _FORM = 'a line is {"id": "17", "prediction": "yes", "references": ["yes", "yeah"]}'
@@ -19,23 +22,20 @@ _SHOWN = 5
 def read_predictions(path: Path) -> list[Record]:
     """Return the records of a predictions file.
 
-    Raises `DataError` that counts the lines that cannot be read and names the first few.
+    Fields that are none of a line's, and look like one, are named in the log. Raises `DataError` that counts the lines
+    that cannot be read and names the first few.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start + 1} does not belong)") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}", hint="give a .jsonl file, or a run folder"
-        ) from None
+    lines = _text_of(path).split("\n")
     records: list[Record] = []
     faults: list[str] = []
+    strange: Counter[str] = Counter()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            records.append(_record(json.loads(line)))
+            row = json.loads(line)
+            records.append(_record(row))
+            strange.update(name for name in row if name not in _FORMS and _misspelt(name) not in row)
         except json.JSONDecodeError as error:
             faults.append(f"{path}:{number}: not JSON: {error.msg}")
         except RecursionError:
@@ -47,7 +47,38 @@ def read_predictions(path: Path) -> list[Record]:
         raise DataError("\n".join(faults[:_SHOWN] + more), hint=_FORM)
     if not records:
         raise DataError(f"{path}: holds no predictions", hint=_FORM)
+    for name, count in strange.items():
+        if meant := _misspelt(name):
+            say(f"warning: {path}: {plural(count, 'line')} with {name!r}, which is not read; did you mean {meant!r}?")
     return records
+
+
+def _text_of(path: Path) -> str:
+    """Return what a file holds. Raises `DataError` for a folder, and for what is no text or cannot be read."""
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, and not a predictions file", hint=_in_folder(path))
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start + 1} does not belong)") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}", hint="give a predictions file (.jsonl)") from None
+
+
+def _in_folder(path: Path) -> str:
+    """Return what to give instead of a folder."""
+    if not RunDir.is_at(path):
+        return "give a predictions file (.jsonl)"
+    files = sorted(path.glob("evaluation/*/*.jsonl"), key=lambda file: (file.parent.name != "after", file))
+    told = f"score the answers to one task, as finesight score {files[0]}" if files else "it holds no answers yet"
+    return told if RunDir.existing(path).is_evaluation else f"{told}; all of a run's anew: finesight rescore {path}"
+
+
+@cache
+def _misspelt(name: str) -> str | None:
+    """Return the field of a line that a strange one probably is: nearly as long, and nearly the same letters."""
+    near = nearest_name(name, _FORMS)
+    return near if near is not None and abs(len(near) - len(name)) <= 1 else None
 
 
 class _Unfit(Exception):

@@ -57,8 +57,8 @@ class Scored:
 
 
 def is_right(metric: Metric, score: float) -> bool:
-    """Return whether a score means full marks; where a metric knows none, as perplexity, nothing is right."""
-    return bool(score > metric.scale.high - _ROUNDING)
+    """Return whether a score means full marks. Where scores are no share of right answers, as BLEU's, nothing is."""
+    return metric.scale.percent and bool(score > metric.scale.high - _ROUNDING)
 
 
 def score_records(records: Sequence[Record], metric: Metric, name: str) -> Scored:

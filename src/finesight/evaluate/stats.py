@@ -85,7 +85,9 @@ def estimate(measured: Measured, groups: Sequence[Hashable], scale: Scale = RIGH
     naive = _standard_error(measured, measured.statistics)
     clustered = _standard_error(measured, _by_group(measured, codes, group_count)) if group_count > 1 else None
     if measured.combine is divide and (scale.low, scale.high) == (0.0, 1.0):
-        low, high = _wilson(score, clustered, float(measured.statistics[:, 1].sum()), group_count)
+        # Answers in parts vary less than right or wrong ones of the same mean: one tells more than one yes or no.
+        most = float(measured.statistics[:, 1].sum()) if scale.binary else np.inf
+        low, high = _wilson(score, clustered, most, group_count)
     elif clustered is None:
         low, high = scale.low, scale.high
     else:
@@ -105,10 +107,10 @@ def _standard_error(measured: Measured, clusters: Values) -> float:
     return float(np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum()))
 
 
-def _wilson(mean: float, standard_error: float | None, answers: float, groups: int) -> tuple[float, float]:
-    """Return the Wilson interval of a share, for the number of independent answers that would be as sure.
+def _wilson(mean: float, standard_error: float | None, most: float, groups: int) -> tuple[float, float]:
+    """Return the Wilson interval of a share, for the number of independent yes-or-no answers that would be as sure.
 
-    That number is mean (1 - mean) / standard_error^2 (Korn and Graubard 1998), at most the number of answers; the
+    That number is mean (1 - mean) / standard_error^2 (Korn and Graubard 1998), and no more than `most`; the
     quantile is Student's t with groups - 1 degrees of freedom. Where the groups do not vary (at 0 or 100 %), they
     cannot tell how alike their answers are, and each counts as one. A single group says nothing of another: 0 to 1.
     """
@@ -116,7 +118,7 @@ def _wilson(mean: float, standard_error: float | None, answers: float, groups: i
         return 0.0, 1.0
     share_variance = mean * (1 - mean)
     informative = share_variance > 1e-12 and standard_error > 1e-12
-    effective = min(answers, share_variance / standard_error**2) if informative else float(groups)
+    effective = min(most, share_variance / standard_error**2) if informative else float(groups)
     quantile = float(t.ppf(1 - ALPHA / 2, groups - 1))
     weight = quantile**2 / effective
     centre = (mean + weight / 2) / (1 + weight)

@@ -49,9 +49,10 @@ def locate(name_or_path: str, revision: str | None, data_root: Path) -> Location
         _require_no_revision(shipped, revision)
         return Location(str(shipped), None, is_folder=True)
     if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1:
-        raise ModelError(
-            f"{folder}: no such checkpoint folder", hint="the path is relative to the data root (--data-root)"
-        )
+        from_here = "the path starts from the folder you are in; a name on the hub is OWNER/NAME"
+        from_data_root = "the path is relative to the data root (--data-root)"
+        hint = from_here if data_root == Path() else from_data_root
+        raise ModelError(f"{folder}: no such checkpoint folder", hint=hint)
     if Path(name_or_path).exists():
         # transformers would take it for the checkpoint, whatever the data root is.
         raise ModelError(

@@ -104,6 +104,11 @@ class CaptionersRecipe(Spec):
     clip: ClipCheckpoint = ClipCheckpoint()
     """Whose scores tasks with `metric: clip_score` and its like have."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whose answers there will be, but for the majority's."""
+        return tuple(contender.name for contender in (*self.captioners, *self.models))
+
     @model_validator(mode="after")
     def _names_differ(self) -> CaptionersRecipe:
         for what, names in (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
+from finesight.errors import nearest_name
 from finesight.recipe.base import Spec
 from finesight.recipe.specification import (
     FieldPath,
@@ -89,7 +89,7 @@ def _unknown_field(place: Place, around: Mapping[str, Any], root: type[Spec]) ->
     if name == "kind" and "from" in around and "from" in names:
         return Invalid(place.path, "stands beside `from`", "a task has `from` (a set of this run) or `kind`, not both")
     what = "there is no such field here"
-    if near := _nearest(name, names):
+    if near := nearest_name(name, names):
         return Invalid(place.path, what, f"did you mean `{near}`?", meant=near)
     if name in field_names(root):
         return Invalid(place.path, what, f"`{name}` belongs at the top of the recipe")
@@ -101,7 +101,7 @@ def _wrong_kind(value: Mapping[str, Any], annotation: Any) -> tuple[str, str]:
     kinds = [tag for tag in tags if tag != "from"]
     listed = f"the kinds are {_either(kinds, 'and')}"
     if "kind" in value:
-        near = _nearest(str(value["kind"]), kinds)
+        near = nearest_name(str(value["kind"]), kinds)
         return f"there is no kind {_shown(value['kind'])}", f"did you mean `{near}`?" if near else listed
     if "from" in tags:
         return "has neither `from` nor `kind`", f"write `from: test`, or name a source of its own; {listed}"
@@ -113,7 +113,7 @@ def _hint_for(value: Any, annotation: Any) -> str:
     members = members_of(annotation)
     words = [str(word) for member in members if get_origin(member) is Literal for word in get_args(member)]
     match value:
-        case str() if near := _nearest(value, words):
+        case str() if near := nearest_name(value, words):
             return f"did you mean `{near}`?"
         case str() if bool in members and value.lower() in ("yes", "on", "no", "off"):
             return "write true" if value.lower() in ("yes", "on") else "write false"
@@ -135,10 +135,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _nearest(name: str, names: list[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
 
 
 def _either(names: Sequence[str], last: str) -> str:

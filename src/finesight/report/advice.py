@@ -140,13 +140,14 @@ def format_not_knowledge(files: RunFiles) -> Iterator[str]:
             continue
         cut, empty = after.get("cut", 0), after.get("empty", 0)
         errors = sum(after.values()) - after["right"]
+        of = plural(errors, "error") if figures_of(task).percent else plural(errors, "answer")
         if errors and (cut + empty) / errors > MOSTLY:
             raise_limit = "raise max_new_tokens, or ask for a short answer in the prompt"
             look_at_prompt = "look at the prompt and at the chat template: the model ends its answer before it begins"
             remedy = raise_limit if cut >= empty else look_at_prompt
             yield (
                 f"{task['name']}: the format is the problem more than the knowledge: {count(cut)} answers were cut off "
-                f"and {count(empty)} empty, of {plural(errors, 'error')} after tuning. First {remedy}."
+                f"and {count(empty)} empty, of {of} after tuning. First {remedy}."
             )
 
 
@@ -161,7 +162,8 @@ def forgets(files: RunFiles) -> Iterator[str]:
                 if replayed
                 else "Mix in general examples (a source with role: replay)"
             )
-            yield f"{task['name']}: lost {figures_of(task).difference(change)}. {remedy}, or lower the learning rate."
+            lost = figures_of(task).difference(change)
+            yield (f"{task['name']}: what should be kept was lost, {lost}. {remedy}, or lower the learning rate.")
 
 
 def measure_on_more(files: RunFiles) -> Iterator[str]:

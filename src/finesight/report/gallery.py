@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from finesight import numerals
 from finesight.report.cards import Card, make_answer, make_card, shuffle_key, take_turns
 from finesight.report.files import Content, RunFiles
 from finesight.report.thumbnails import data_uri
@@ -33,6 +34,9 @@ KINDS = (
     Kind("Still right", "right before and after", lambda before, after: before and after, 3),
 )
 
+NOT_JUDGED = Kind("Examples", "before and after; the metric tells no right from wrong", lambda _before, _after: True, 6)
+"""Where scores are no share of right answers."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -53,15 +57,16 @@ def gallery(files: RunFiles, task: Content) -> tuple[Group, ...]:
     """
     records = files.records.get(task["name"], {})
     right = {predictor: frozenset(ids) for predictor, ids in task.get("right_ids", {}).items()}
+    judges = numerals.figures_of(task).percent
     if not {"before", "after"} <= records.keys() & right.keys():
         return ()
     answers = {predictor: {record.id: record for record in answered} for predictor, answered in records.items()}
     both = [record for record in records["after"] if record.id in answers["before"]]
     groups = []
-    for kind in KINDS:
+    for kind in KINDS if judges else (NOT_JUDGED,):
         members = [each for each in both if kind.belongs(each.id in right["before"], each.id in right["after"])]
         chosen = spread(members, kind.cards if task["role"] == "held_out" else kind.cards // 2)
-        cards = tuple(_card(files.path, record, answers, right) for record in chosen)
+        cards = tuple(_card(files.path, record, answers, right if judges else {}) for record in chosen)
         groups.append(Group(kind.name, kind.explanation, len(members), cards))
     return tuple(groups)
 

@@ -101,7 +101,12 @@ def _changes(kinds: Sequence[Content], figures: Figures) -> str:
         return ", ".join(_change(kind, figures) for kind in sorted(compared, key=lambda kind: -kind["examples"]))
     rose = sum(kind["scores"]["after"]["score"] > kind["scores"]["before"]["score"] for kind in compared)
     fell = sum(kind["scores"]["after"]["score"] < kind["scores"]["before"]["score"] for kind in compared)
-    return f"the score rose in {rose} of {len(compared)} kinds and fell in {fell}"
+    every = f"all {len(compared)} kinds"
+    if len(compared) in (rose, fell):
+        return f"the score {'rose' if rose else 'fell'} in {every}"
+    return (
+        f"the score rose in {rose} of {len(compared)} kinds and fell in {fell}" if rose or fell else f"alike in {every}"
+    )
 
 
 def _change(kind: Content, figures: Figures) -> str:

@@ -83,10 +83,17 @@ def score_row(task: Content, predictor: str) -> ScoreRow:
     return ScoreRow(
         predictor=predictor,
         name=PREDICTORS[predictor],
-        right=f"{numerals.count(score['right'])} of {numerals.count(score.get('counted', task['examples']))}",
+        right=_right_of(score, task),
         score=numerals.figures_of(task).value(score["score"]),
-        interval=numerals.figures_of(task).interval(score["low"], score["high"]),
+        interval=numerals.figures_of(task).interval_of(score),
     )
+
+
+def _right_of(score: Content, task: Content) -> str:
+    """Return how many answers are right of how many; a dash where the metric tells no right from wrong."""
+    if not numerals.figures_of(task).percent:
+        return numerals.NOT_MEASURED
+    return f"{numerals.count(score['right'])} of {numerals.count(score.get('counted', task['examples']))}"
 
 
 def difference_rows(task: Content) -> Iterator[DifferenceRow]:
@@ -99,11 +106,12 @@ def difference_rows(task: Content) -> Iterator[DifferenceRow]:
 
 
 def outcome_rows(task: Content) -> Iterator[OutcomeRow]:
-    """Yield each kind of answer that there was, and right and wrong in any case."""
+    """Yield each kind of answer that there was, and right and wrong in any case where the metric tells them."""
     outcomes = task.get("outcomes", {})
     told = {outcome for counts in outcomes.values() for outcome, number in counts.items() if number}
     for outcome, name in OUTCOMES.items():
-        if outcome not in ("right", "wrong") and outcome not in told:
+        in_any_case = ("right", "wrong") if numerals.figures_of(task).percent else ()
+        if outcome not in in_any_case and outcome not in told:
             continue
         yield OutcomeRow(
             name=name,

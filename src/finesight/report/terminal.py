@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_KIND = 40
 """Characters of a kind of question that a table shows."""
+WITHOUT_SPREAD = "There is no interval: the groups do not vary."
 BASELINES = ("blind", "majority", "majority_by_question_type")
 EVALUATED = {
     MEASURED: "Model",
@@ -50,7 +51,7 @@ def comparison_table(comparison: Content) -> Table:
             table.add_row(
                 Text(f"  {name}"),
                 figures.value(score["score"]),
-                Text(figures.interval(score["low"], score["high"])),
+                Text(figures.interval_of(score)),
             )
             if difference := task["differences"].get(name):
                 change = write_change(difference, figures)
@@ -70,7 +71,7 @@ def records_table(scored: Content) -> Table:
 
     def add_row(name: str, score: Content) -> None:
         cells = (name, numerals.count(score["counted"]), figures.value(score["score"]))
-        table.add_row(*map(Text, (*cells, figures.interval(score["low"], score["high"]))))
+        table.add_row(*map(Text, (*cells, figures.interval_of(score))))
 
     add_row("all", score)
     for rows in scored["by"].values():
@@ -92,7 +93,10 @@ def how_scored(scored: Content) -> str:
     naive = f"{figures.size(score['naive_standard_error'])} as if all answers were independent"
     clustered = score["standard_error"]
     errors = f"{figures.size(clustered)} by group, {naive}" if clustered is not None else naive
-    lines = [f"Standard error: {errors}.", scored["metric_rule"], f"The rule is from: {scored['metric_source']}"]
+    lines = [f"Standard error: {errors}."]
+    if numerals.is_without_spread(score):
+        lines.append(WITHOUT_SPREAD)
+    lines += [scored["metric_rule"], f"The rule is from: {scored['metric_source']}"]
     if scored["measured_by"]:
         lines.append(f"Measured by: {scored['measured_by']}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in scored["warnings"])])
@@ -101,6 +105,9 @@ def how_scored(scored: Content) -> str:
 def _comparison_notes(comparison: Content) -> Iterator[str]:
     for task in comparison["tasks"]:
         figures = numerals.figures_of(task)
+        for name, score in task["scores"].items():
+            if numerals.is_without_spread(score):
+                yield f"{task['name']}, {name}: {lower_first(WITHOUT_SPREAD)}"
         for name, change in task["differences"].items():
             if change["verdict"] == NOT_FOUND and change["smallest_detectable"]:
                 yield (
@@ -138,7 +145,7 @@ def score_table(task: Content) -> Table:
     model = task["scores"][MEASURED]
     table.caption = Text(
         f"{task['metric']}, {numerals.plural(task['groups'], 'group')}; the model's 95 % interval is "
-        f"{figures.interval(model['low'], model['high'])}\n{taken_over(task)}".rstrip()
+        f"{figures.interval_of(model)}\n{taken_over(task)}".rstrip()
     )
     return table
 
@@ -153,7 +160,7 @@ def contender_table(task: Content) -> Table:
     table = _table(words=(task["name"],), numbers=metrics)
     for name, score in task["scores"].items():
         others = (of.value(scores[name]["score"]) for of, scores in beside)
-        cells = (figures.value(score["score"]), figures.interval(score["low"], score["high"]), *others)
+        cells = (figures.value(score["score"]), figures.interval_of(score), *others)
         table.add_row(*map(Text, (EVALUATED.get(name, name), *cells)))
     size = f"{numerals.plural(task['examples'], 'picture')} in {numerals.plural(task['groups'], 'group')}"
     table.caption = Text(f"{size}; `finesight compare` gives the differences with their intervals")
@@ -216,7 +223,7 @@ def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left", caption_style="")
     for name in words:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # what is cut could look like another
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     return table

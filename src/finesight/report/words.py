@@ -28,6 +28,7 @@ OUTCOMES: Mapping[str, str] = {
     "unparsed": "No option to be read from it",
     "empty": "No answer at all",
     "cut": "Cut at the token limit",
+    "written": "Answered",
     "wrong": "Wrong",
 }
 

@@ -34,6 +34,17 @@ def test_each_metric_is_the_mean_of_its_own_values(metric: Metric, expected: flo
     assert metric.scores(kept(1)) and not metric.scores(replace(kept(1), image_scores=None))
 
 
+@pytest.mark.parametrize("metric", METRICS, ids=NAMES)
+@pytest.mark.parametrize("nothing", ["", " \n"])
+def test_an_empty_answer_counts_as_nothing_whatever_clip_gave_it(metric: Metric, nothing: str) -> None:
+    silent = replace(kept(2), prediction=nothing)
+    assert silent.image_scores is not None
+    silent = replace(silent, image_scores=replace(silent.image_scores, answer=hash_answer(silent)))
+    assert metric.measure([kept(1), silent]).items.tolist() == [VALUES[metric.name], 0.0]
+    assert metric.warnings([kept(1), silent]) == ["1 of 2 answers are empty, and count as 0 (2)"]
+    assert "An empty answer counts as 0." in metric.rule
+
+
 def test_the_highest_scores_are_those_of_a_cosine_of_one() -> None:
     from numpy import array
 

@@ -18,6 +18,7 @@ from finesight.schema import ImageScores, Instrument, Record
 
 SOURCE = "Hessel et al. 2021; https://github.com/jmhessel/clipscore"
 _PUBLISHED = "Published figures are of openai/clip-vit-base-patch32. CLIP reads 77 tokens, and has learned English."
+_EMPTY = "An empty answer counts as 0."
 _HINT = (
     "give them, and keep them, while the pictures are at hand: finesight score FILE --metric {name} --images FOLDER "
     "--output NEW; a run whose recipe names {name}: finesight run --resume RUN"
@@ -26,7 +27,7 @@ _SHOWN = 3
 
 
 def measure(records: Sequence[Record], name: str) -> Measured:
-    """Return the mean of the values that CLIP has given the answers.
+    """Return the mean of the values that CLIP has given the answers; an empty one counts as 0, whatever CLIP gave it.
 
     Raises `DataError` for records that hold none, that hold those of another answer, or those of several CLIPs.
     """
@@ -40,7 +41,7 @@ def measure(records: Sequence[Record], name: str) -> Measured:
         elif scores.answer != hash_answer(record):
             stale.append(record.id)
         else:
-            values.append(scores.values[name])
+            values.append(0.0 if _is_empty(record) else scores.values[name])
     told = [f"{len(ids):,} of {len(records):,} records {what}: {_first(ids)}" for what, ids in faults.items() if ids]
     if told:
         raise DataError(f"{name}: {'; '.join(told)}", hint=_HINT.format(name=name))
@@ -59,15 +60,17 @@ def clip_of(record: Record) -> Instrument | None:
     return None if record.image_scores is None else record.image_scores.clip
 
 
-def cut_warnings(records: Sequence[Record]) -> list[str]:
-    """Return that some answers were cut, and how many, where some were."""
+def warnings(records: Sequence[Record]) -> list[str]:
+    """Return that some answers were cut, or are empty, and how many, where some are."""
     cut = [record.id for record in records if record.image_scores is not None and record.image_scores.is_cut]
-    if not cut:
-        return []
-    return [
-        f"{len(cut):,} of {len(records):,} answers are longer than CLIP reads, and scored by their beginning "
-        f"({_first(cut)})"
-    ]
+    empty = [record.id for record in records if _is_empty(record)]
+    told = {"longer than CLIP reads, and scored by their beginning": cut, "empty, and count as 0": empty}
+    return [f"{len(ids):,} of {len(records):,} answers are {what} ({_first(ids)})" for what, ids in told.items() if ids]
+
+
+def _is_empty(record: Record) -> bool:
+    """Return whether nothing was said: CLIP gives an empty text a cosine like any other, and silence would score."""
+    return not record.prediction.strip()
 
 
 def _require_one_clip(records: Sequence[Record], name: str) -> None:
@@ -95,14 +98,14 @@ def _holds(name: str) -> Callable[[Record], bool]:
 def _metric(name: str, rule: str, scale: Scale, source: str = SOURCE) -> Metric:
     return Metric(
         name=name,
-        rule=f"{rule} {_PUBLISHED}",
+        rule=f"{rule} {_EMPTY} {_PUBLISHED}",
         source=source,
         measure=partial(measure, name=name),
         normalise=lambda text: " ".join(text.split()),
         scale=scale,
         scores=_holds(name),
         instrument=clip_of,
-        warnings=cut_warnings,
+        warnings=warnings,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from finesight.errors import UserError
+from finesight.errors import UserError, nearest_name
 from finesight.evaluate.metrics import (
     any_language,
     bleu,
@@ -45,5 +45,7 @@ METRICS: Mapping[str, Metric] = {
 def metric_named(name: str) -> Metric:
     """Return the metric of that name. Raises `UserError` when there is none."""
     if name not in METRICS:
-        raise UserError(f"there is no metric {name}", hint=f"the metrics are {', '.join(METRICS)}")
+        near = nearest_name(name, METRICS)
+        meant = f"did you mean {near}? " if near else ""
+        raise UserError(f"there is no metric {name}", hint=f"{meant}the metrics are {', '.join(METRICS)}")
     return METRICS[name]

@@ -44,12 +44,17 @@ class Axis:
 def score_axis(of: Content, scores: Iterable[Content]) -> Axis:
     """Return the scale for the scores and intervals of a task or of a metric: from 0 to a round number above them.
 
-    A bar has to begin at nothing, so that one twice as long means a score twice as high.
+    A bar has to begin at nothing, so that one twice as long means a score twice as high. Below 0 the scale goes where
+    a score does, and then to a round number below all.
     """
-    values = [score[bound] for score in scores for bound in ("score", "high")]
+    scores = list(scores)
     limit = of["scale"]["high"]
-    highest = _round_up(max(_finite(values), default=1.0))
-    return Axis(0.0, highest if limit is None else min(highest, limit), numerals.figures_of(of))
+    top = max(_finite([score[bound] for score in scores for bound in ("score", "high")]), default=1.0)
+    below = [score for score in scores if score["score"] is not None and score["score"] < 0]
+    bottom = min(_finite([score[bound] for score in below for bound in ("score", "low")]), default=0.0)
+    highest = 0.0 if bottom < 0 and top <= 0 else _round_up(top)
+    lowest = -_round_up(-bottom) if bottom < 0 else 0.0
+    return Axis(lowest, highest if limit is None else min(highest, limit), numerals.figures_of(of))
 
 
 def difference_axis(of: Content, differences: Iterable[Content]) -> Axis:

@@ -34,10 +34,11 @@ def headline(comparison: Content) -> Markup:
     if not differences:
         return Markup("No difference found")
     if len(comparison["contenders"]) == 2 and len(set(found)) == 1:
-        tasks = f" on all {len(found)} tasks" if len(found) > 1 else ""
+        tasks = {1: "", 2: " on both tasks"}.get(len(found), f" on all {len(found)} tasks")
         name = shorten(comparison["contenders"][1], LONGEST_NAME)
         return Markup("<bdi>{}</bdi> is {}{}").format(name, found[0], tasks)
-    counted = f"All {len(found)}" if len(differences) == len(found) else f"{len(differences)} of {len(found)}"
+    every = "Both" if len(found) == 2 else f"All {len(found)}"
+    counted = every if len(differences) == len(found) else f"{len(differences)} of {len(found)}"
     return Markup("{} differences found").format(counted)
 
 
@@ -68,6 +69,10 @@ def remarks(comparison: Content, contenders: Sequence[Contender]) -> tuple[Marku
 def _remarks(comparison: Content, contenders: Sequence[Contender]) -> Iterator[Markup]:
     first, *others = contenders
     differences = sum(len(task["differences"]) for task in comparison["tasks"])
+    yield Markup(
+        "An interval is of questions, not of trainings: another seed, or another number of threads, trains another "
+        "model."
+    )
     if differences > 1:
         yield Markup(
             "{} were looked at together: each counts as found only where it holds beside the others (Holm)."

@@ -159,13 +159,15 @@ def _answer(task: Content, contender: Contender, judged: Judged) -> Answer:
 def _tell(task: Content, judged: Judged) -> tuple[str, str]:
     """Return the mark and the words for what became of an answer; where a metric gives parts, its score beside them."""
     figures = numerals.figures_of(task)
-    words = OUTCOMES[judged.outcome].lower() if judged.outcome else ""
+    words = OUTCOMES[judged.outcome].lower() if judged.outcome not in ("", "written") else ""
     if task["scale"]["binary"]:
         return ("right", words) if judged.outcome == "right" else ("wrong", _with_wrong(judged.outcome, words))
     worst = judged.score == task["scale"]["low"]
     mark = "right" if judged.outcome == "right" else "wrong" if worst else "partly"
+    if not figures.percent:
+        mark = ""
     score = figures.value(judged.score if math.isfinite(judged.score) else None)
-    return (mark, f"{words}, {score}") if words else ("", score)
+    return mark, f"{words}, {score}" if words else score
 
 
 def _with_wrong(outcome: str, words: str) -> str:

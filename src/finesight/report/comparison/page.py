@@ -19,6 +19,11 @@ from finesight.report.templating import render
 from finesight.rundir import write_text
 from finesight.schema import Judged
 
+GENERATOR = "finesight compare"
+"""By this name a comparison's page says what has made it."""
+_BEGINNING_BYTES = 1000
+"""In which a page says so."""
+
 
 @dataclass(frozen=True)
 class TaskSection:
@@ -82,4 +87,12 @@ def gather(
 
 def render_comparison(page: Page) -> str:
     """Return the page as HTML."""
-    return render("comparison.html.j2", "comparison.css", page=page)
+    return render("comparison.html.j2", "comparison.css", page=page, generator=GENERATOR)
+
+
+def is_comparison(path: Path) -> bool:
+    """Return whether a file is a comparison's page, which may be written anew. Raises `OSError` where it is none that
+    can be read.
+    """
+    with path.open("rb") as file:
+        return f'<meta name="generator" content="{GENERATOR}">'.encode() in file.read(_BEGINNING_BYTES)

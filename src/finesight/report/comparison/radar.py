@@ -89,7 +89,7 @@ def radar(axes: Sequence[Spoke], contenders: Sequence[Contender]) -> Radar:
 def _spoke_axis(entry: Content) -> Axis:
     """Return the scale of the scores; of a metric of which less is better, from its best value on."""
     axis = score_axis(entry, entry["scores"].values())
-    low = 0.0 if axis.figures.higher_is_better else float(entry["scale"]["low"])
+    low = axis.low if axis.figures.higher_is_better else float(entry["scale"]["low"])
     return Axis(min(low, axis.high / 2), axis.high, axis.figures)
 
 

@@ -18,7 +18,8 @@ HEIGHT = 20
 
 def draw_score(contender: Contender, score: Content, axis: Axis) -> Markup:
     """Return a bar from nothing to the score, its 95 % interval and the contender's mark."""
-    bar = Markup('<rect class="bar" x="0" y="4" width="{}" height="12"/>').format(_share(axis.place(score["score"])))
+    begin, end = sorted((axis.place(0.0), axis.place(score["score"])))
+    bar = Markup('<rect class="bar" x="{}" y="4" width="{}" height="12"/>').format(_share(begin), _share(end - begin))
     return _strip(contender, bar + _interval(score, axis) + _mark(contender, axis.place(score["score"])))
 
 

@@ -151,7 +151,7 @@ def _score_table(
             ScoreRow(
                 contender=contender,
                 score=axis.figures.value(score["score"]),
-                interval=axis.figures.interval(score["low"], score["high"]),
+                interval=axis.figures.interval_of(score),
                 drawing=draw_score(contender, score, axis),
             )
         )
