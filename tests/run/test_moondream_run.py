@@ -66,14 +66,14 @@ def test_every_verb_knows_it(year: str, finesight: Finesight, write_recipe: Writ
     assert measured.code == 0, measured.stderr
 
 
-@pytest.mark.parametrize("year", ["2024", "2025"])
+@pytest.mark.parametrize("revision", ["2024-08-26", "2025-06-21"])
 def test_a_rehearsal_has_the_layout_of_the_year(
-    year: str, finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path
+    revision: str, finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     write_questions(tmp_path / "data")
-    model = {"name_or_path": "vikhyatk/moondream2", "revision": f"{year}-08-26"}
+    model = {"name_or_path": "vikhyatk/moondream2", "revision": revision}
     ended = finesight("run", write_recipe(**sections(**model)), "--rehearse", "--output", tmp_path / "run")
     assert ended.code == 0, ended.stderr
     names = load_file(tmp_path / "run" / "rehearsal" / model["name_or_path"] / "model.safetensors").keys()
-    assert ("model.text.wte" in names) == (year == "2025")
-    assert ("text_model.transformer.embd.wte.weight" in names) == (year == "2024")
+    assert ("model.text.wte" in names) == revision.startswith("2025")
+    assert ("text_model.transformer.embd.wte.weight" in names) == revision.startswith("2024")
