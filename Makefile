@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test lint rehearse-all clean help
+.PHONY: run test test-faults test-slurm lint rehearse-all clean help
 
 ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
@@ -18,7 +18,17 @@ run: $(ENVIRONMENT)/.installed ## fine-tune the built-in starter on a CPU; the l
 
 test: lint ## everything that has to hold: lint, then the tests
 	@cache="$$(mktemp -d)" && trap 'rm -rf "$$cache"' EXIT \
-	&& FINESIGHT_CACHE="$$cache" HF_HUB_OFFLINE=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
+	&& FINESIGHT_CACHE="$$cache" HF_HUB_OFFLINE=1 PYTHONHASHSEED=0 OMP_NUM_THREADS=1 \
+	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
+
+test-faults: $(ENVIRONMENT)/.installed-dev ## killed, full disks, damaged files, two at once: runs that must survive it
+	@cache="$$(mktemp -d)" && trap 'rm -rf "$$cache"' EXIT \
+	&& FINESIGHT_CACHE="$$cache" HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m 'faults or not faults' tests/run/faults
+
+test-slurm: $(ENVIRONMENT)/.installed-dev ## jobs in a SLURM of their own on this machine; as root on Debian it is installed first
+	@PATH="$$PATH:/usr/sbin"; { command -v slurmctld && command -v munged; } >/dev/null \
+	|| apt-get install --yes slurm-wlm munge || echo "SLURM cannot be installed here: its tests are skipped" >&2
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slurm tests/slurm
 
 lint: $(ENVIRONMENT)/.installed-dev ## style, types and floors: ruff, mypy, import-linter
 	@$(BIN)/ruff check

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, CLIPImageProcessorPil
@@ -34,6 +35,7 @@ from finesight.models.moondream.miniature import write_random
 from finesight.models.parts import bare_parameters
 from finesight.models.tokenizers_alike import learn_alike
 from finesight.recipe.builtin import find_recipe
+from finesight.recipe.model import MoondreamModel
 from finesight.recipe.reading import read_recipe
 from finesight.recipe.recipe import Recipe, Stage
 from finesight.recipe.sources import Scenes
@@ -79,7 +81,10 @@ def take_step(recipe: Recipe, folder: Path) -> None:
     """
     stage = recipe.each_stage()[-1]
     started = time.perf_counter()
-    loaded = load_model(recipe.model.model_copy(update={"dtype": "float32"}), data_root=folder, seed=recipe.seed)
+    settings: dict[str, Any] = {"dtype": "float32"}
+    if isinstance(recipe.model, MoondreamModel):
+        settings["revision"] = None  # a folder has none
+    loaded = load_model(recipe.model.model_copy(update=settings), data_root=folder, seed=recipe.seed)
     print(f"  loaded in {time.perf_counter() - started:.1f} s; {_memory()}")
     table = prepare_model(loaded, stage.tune, stage.train)
     share = f"{100 * table['trainable'] / table['total']:.4f} %"

@@ -34,7 +34,7 @@ LANGUAGES = {"en": "English", "ru": "Russian"}
 SCORES = {"model": "", "blind": "question alone", "majority_by_question_type": "majority by type"}
 """Which of a task's scores the table shows, with their names; the model's column bears the language's."""
 FLOORS = (
-    "cli", "run.py", "rehearse.py", "export.py", "look", "continuing.py", "exporting", "opening.py",
+    "cli", "run.py", "rehearse.py", "export.py", "launch", "plan", "look", "continuing.py", "exporting", "opening.py",
     "report", "train", "tune", "evaluate", "branches", "models", "data", "recipe", "recipes",
 )  # fmt: skip
 

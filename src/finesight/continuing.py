@@ -14,7 +14,7 @@ from finesight.opening import best_checkpoint, load_best, open_formatter, open_m
 from finesight.recipe.model import AssembledModel, Continuation, ImageLoading, Model, TextModel, TokenizerSpec
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.tune import Lora, Tune
-from finesight.rundir import RunDir
+from finesight.rundir import RunDir, how_to_go_on
 from finesight.runtime import say
 from finesight.schema import PART_NAMES, Sets
 from finesight.train.checkpoints import read_best
@@ -86,9 +86,7 @@ def find_earlier(recipe: Recipe, continued: Continuation, data_root: Path) -> Ru
     last = earlier.recipe.each_stage()[-1]
     best = read_best(earlier.checkpoints(last.name))
     if best is None or not best.finished:
-        raise UserError(
-            f"model.continue_from: {continued.run} is not finished", hint=f"finesight run --resume {earlier.path}"
-        )
+        raise UserError(f"model.continue_from: {continued.run} is not finished", hint=how_to_go_on(earlier.path))
     _require_same_model(recipe.model, data_root, earlier, continued)
     if continued.adapters == "train":
         _require_same_adapters(recipe.each_stage()[0].tune, last.tune, continued)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -46,6 +47,14 @@ class WriteError(UserError):
     """Something could not be written, most often because the disk is full."""
 
 
+class EndedElsewhere(FinesightError):
+    """Another process of the run has met an error, and tells it; this one ends with its exit code and is silent."""
+
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class CheckFailed(FinesightError):
     """A check found the run unsound. Exit code 1: nothing is broken, the answer is no."""
 
@@ -53,9 +62,23 @@ class CheckFailed(FinesightError):
 
 
 class Interrupted(FinesightError):
-    """A person or a queue asked the run to stop; what was finished is on disk."""
+    """A person asked the run to stop; what was finished is on disk."""
 
     exit_code = 130
+
+
+class Preempted(Interrupted):
+    """A cluster asked the run to make way (SIGTERM, SIGUSR1); what was finished is on disk, and waits to be resumed.
+
+    Exit code 75 is `EX_TEMPFAIL` of sysexits.h: try again later. `finesight launch` resumes such a run.
+    """
+
+    exit_code = 75
+
+
+def command_line(*words: object) -> str:
+    """Return a command of finesight as a shell takes it, for a hint: a path may have blanks in it."""
+    return shlex.join(["finesight", *map(str, words)])
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:

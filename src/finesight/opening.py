@@ -23,15 +23,17 @@ from finesight.models.formatter import Formatter
 from finesight.models.lengths import EncodedSet, encode_set
 from finesight.models.load import load_formatter, load_model
 from finesight.models.loaded import Loaded
+from finesight.processes import make_alike, once
 from finesight.recipe.recipe import Recipe, Stage
-from finesight.rundir import RunDir
-from finesight.runtime import follow
+from finesight.rundir import RunDir, how_to_go_on
+from finesight.runtime import follow, is_first_process
 from finesight.schema import Example, ImageSource, Sets, TaskExamples
-from finesight.train.checkpoints import read_best
+from finesight.train.checkpoints import read_best, require_undamaged
 from finesight.train.checks.check import Check
 from finesight.train.checks.data import check_data
 from finesight.train.checks.dry_run import check_every_example
 from finesight.train.checks.model import check_answer_lengths, check_model, check_precision
+from finesight.train.checks.rates import check_learning_rates
 from finesight.train.checks.steps import check_steps, check_watched
 from finesight.train.fit import can_choose, require_watched
 from finesight.tune.weights import load_trained, save_adapters, save_parts, take_off_adapters
@@ -78,7 +80,8 @@ def read_sets(
     if earlier is not None:
         description["leaks"] += find_earlier_leaks(sets, earlier, recipe.data.leakage_threshold)
     everything = [sets.train, sets.validation, sets.test, *(task.examples for task in sets.tasks)]
-    verify_images(image for examples in everything for example in examples for image in example.images)
+    if is_first_process():
+        verify_images(image for examples in everything for example in examples for image in example.images)
     return sets, description, list(check_data(recipe, sets, description["leaks"], earlier))
 
 
@@ -87,7 +90,7 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
 
     `kept` is the folder in which `keep_model` may have kept, at an earlier start, what no checkpoint elsewhere holds.
     """
-    saved = kept if kept is not None and kept.is_dir() else None
+    saved = kept if kept is not None and once(kept.is_dir) else None
     texts = partial(training_texts, sets.train)
     loaded = load_model(recipe.model, data_root=data_root, seed=recipe.seed, texts=texts, saved=saved)
     if saved is not None:
@@ -96,6 +99,8 @@ def open_model(recipe: Recipe, data_root: Path, sets: Sets, kept: Path | None = 
         # What began as random numbers in the earlier run is random no more.
         loaded.random_parts = frozenset()
         loaded.trains_on = recipe.model.continue_from.adapters == "train"
+    for part in sorted(loaded.random_parts):
+        make_alike(parameter.parameter for parameter in loaded.parts.parameters_of(loaded.model, part))
     loaded.model.eval()
     return loaded
 
@@ -131,18 +136,20 @@ def keep_model(loaded: Loaded, folder: Path) -> None:
 def open_untuned(run: RunDir) -> Loaded:
     """Return a run's model as it was before tuning. Raises `UserError` when the run has not come so far."""
     if not run.model_folder.is_dir():
-        raise UserError(f"{run.path}: the run has no model yet", hint=f"finesight run --resume {run.path}")
+        raise UserError(f"{run.path}: the run has no model yet", hint=how_to_go_on(run.path))
     return open_model(run.recipe, run.data_root, Sets((), (), (), ()), run.model_folder)
 
 
 def load_best(loaded: Loaded, run: RunDir) -> None:
     """Load into a run's model what validation chose in its last stage.
 
-    Raises `UserError` when the run has not come so far.
+    Raises `UserError` when the run has not come so far, and `ModelError` when what it has learned is damaged.
     """
+    checkpoint = best_checkpoint(run)
+    require_undamaged(checkpoint)
     # Those that the run started from: a later stage may have merged them, or made others.
     take_off_adapters(loaded)
-    load_trained(loaded, best_checkpoint(run))
+    load_trained(loaded, checkpoint)
     loaded.model.eval()
 
 
@@ -154,9 +161,7 @@ def best_checkpoint(run: RunDir) -> Path:
     folder = run.checkpoints(run.recipe.each_stage()[-1].name)
     best = read_best(folder)
     if best is None:
-        raise UserError(
-            f"{run.path}: the run has no checkpoint of its last stage yet", hint=f"finesight run --resume {run.path}"
-        )
+        raise UserError(f"{run.path}: the run has no checkpoint of its last stage yet", hint=how_to_go_on(run.path))
     return folder / best.checkpoint
 
 
@@ -232,7 +237,8 @@ def check_tokens(loaded: Loaded, recipe: Recipe, tokens: Tokenized) -> list[Chec
     checks += [check_answer_lengths(loaded, task.task) for task in tokens.tasks]
     for stage in recipe.each_stage():
         learned, watched = tokens.of_stage(stage)
-        checks += [check_precision(loaded, stage), check_steps(stage, learned, recipe.seed)]
+        checks += [check_precision(loaded, stage), check_learning_rates(loaded, stage)]
+        checks.append(check_steps(stage, learned, recipe.seed))
         if stage.sources and not recipe.data.validation:
             checks.append(check_watched(stage, watched))
     return checks

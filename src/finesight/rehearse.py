@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from finesight.data.standins.write import write_stand_ins
 from finesight.evaluate.metrics import clip_score
 from finesight.models.miniature import make_miniature
 from finesight.models.miniature_clip import make_miniature_clip
+from finesight.processes import once
 from finesight.recipe.evaluate import ClipCheckpoint
 from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.train import Train
 from finesight.recipe.tune import Lora, PartTuning, Tune
 from finesight.rundir import REHEARSAL, RunDir
-from finesight.runtime import say
+from finesight.runtime import is_first_process, say
 from finesight.schema import PART_NAMES
 
 STEPS = 4
@@ -81,20 +83,17 @@ def rehearsing(run: RunDir) -> Iterator[RunDir]:
 
     What was written is taken away again when the rehearsal does not begin, as with a recipe that cannot work.
     """
-    is_new = not run.path.exists()
     folder = run.path / REHEARSAL
     try:
-        rehearsal = rehearse(run.recipe, run.data_root, folder)
+        rehearsal = once(partial(rehearse, run.recipe, run.data_root, folder))
         for words in rehearsal.words:
             say(words)
         run.save(REHEARSAL, {"data_root": str(run.data_root), "replaced": list(rehearsal.words)})
         yield RunDir(run.path, rehearsal.recipe, folder)
     finally:
-        if not run.has_begun:
+        if is_first_process() and not run.has_begun:
             shutil.rmtree(folder, ignore_errors=True)
             (run.path / f"{REHEARSAL}.json").unlink(missing_ok=True)
-            if is_new and run.path.is_dir():
-                run.path.rmdir()
 
 
 def _shorten(recipe: Recipe) -> tuple[dict[str, Any], list[str]]:
@@ -125,9 +124,12 @@ def _shorter(train: Train, left_out: list[str]) -> Train:
     if train.fp16 and not torch.cuda.is_available():
         left_out.append("warning: train.fp16 is left out: this machine has no GPU")
         update["fp16"] = False
-    if "8bit" in train.optim and (find_spec("bitsandbytes") is None or not torch.cuda.is_available()):
-        left_out.append(f"warning: train.optim: adamw_torch for {train.optim}, which needs bitsandbytes and a GPU")
+    if "8bit" in train.optim and find_spec("bitsandbytes") is None:
+        left_out.append(f"warning: train.optim: adamw_torch for {train.optim}, which needs bitsandbytes")
         update["optim"] = "adamw_torch"
+    elif train.optim == "paged_adamw_8bit" and not torch.cuda.is_available():
+        left_out.append("warning: train.optim: adamw_8bit for paged_adamw_8bit: this machine has no GPU")
+        update["optim"] = "adamw_8bit"
     return train.model_copy(update=update)
 
 

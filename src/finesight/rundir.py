@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from finesight.errors import UserError
+from finesight.errors import UserError, command_line
 from finesight.recipe.captioners import CaptionersRecipe
 from finesight.recipe.evaluate import Task
 from finesight.recipe.reading import AnyRecipe, dump_recipe, read_any_recipe
 from finesight.recipe.recipe import Recipe
+from finesight.run_lock import LOCK_FILE, held_alone
+from finesight.runtime import is_first_process
 from finesight.schema import ImageScores, Instrument, Record
-from finesight.whole_files import written_whole
+from finesight.whole_files import bring_to_disk, written_whole
 
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
 REHEARSAL = "rehearsal"
 """The folder of a rehearsal's stand-ins, and the name of the file beside it that says what they replace."""
+TRIAL_PREFIX = ".finesight-check-"
+"""What the name of a folder begins with into which a check writes, and which it deletes."""
+END = "end"
+"""The file that says how a run ended which did not come to its end."""
+RUNS = Path("runs")
+"""Where runs lie when nobody says otherwise."""
 MEASURED = "model"
 """The predictor of a folder that `finesight evaluate` made: one model, measured and not tuned."""
+
+
+def how_to_go_on(path: Path) -> str:
+    """Return the command that goes on with the run in a folder, as a shell takes it."""
+    return command_line("run", "--resume", path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,12 +89,16 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 class RunDir:
-    """A run's folder. Reading needs nothing but the folder; writing goes through these methods alone."""
+    """A run's folder. Reading needs nothing but the folder; writing goes through these methods alone.
+
+    Where several processes are at one run, only the first one's writing is done.
+    """
 
     def __init__(self, path: Path, recipe: AnyRecipe, data_root: Path) -> None:
         self.path = path
         self.asked = recipe
         self.data_root = data_root
+        self._is_new = False
 
     @property
     def recipe(self) -> Recipe:
@@ -97,8 +115,9 @@ class RunDir:
         """The hint that names the scores of an evaluation, or how those of captioners are compared."""
         if not isinstance(self.asked, CaptionersRecipe):
             return f"its scores are in {self.path / 'scores.json'}"
-        named = " ".join(f"{self.path}@{name}" for name in (*self.asked.names, "majority")[:2])
-        return f"compare its contenders, by any metric: finesight compare {named} --metric {self.tasks[0].metric}"
+        named = [f"{self.path}@{name}" for name in (*self.asked.names, "majority")[:2]]
+        command = command_line("compare", *named, "--metric", self.tasks[0].metric)
+        return f"compare its contenders, by any metric: {command}"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -111,14 +130,11 @@ class RunDir:
 
         `output` defaults to `runs/<name>-<time>`. Raises `UserError` when the folder already holds something.
         """
-        path = output or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "another run" if (path / RECIPE_FILE).exists() else "something else"
-            raise UserError(
-                f"{path}: the output folder holds {what}",
-                hint=f"continue that run with --resume {path}, or give another --output",
-            )
-        return cls(path, recipe, data_root)
+        path = output or RUNS / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        _require_free(path)
+        run = cls(path, recipe, data_root)
+        run._is_new = True
+        return run
 
     @classmethod
     def new_or_begun(cls, recipe: AnyRecipe, output: Path | None, data_root: Path) -> RunDir:
@@ -139,9 +155,28 @@ class RunDir:
                 )
         return cls.new(recipe, output, data_root)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the folder: to be held while it is written.
+
+        Raises `UserError` when another process is at the run, or was while this one took the folder for a new run's.
+        """
+        if not is_first_process():
+            yield
+            return
+        with held_alone(self.path):
+            if self._is_new:
+                _require_free(self.path)
+                for left in filter(_is_left_over, self.path.iterdir()):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            yield
+
     def begin(self, environment: Mapping[str, Any]) -> None:
         """Write what was asked and where, before anything else; at a later start, leave the first one's as it was."""
+        if not is_first_process():
+            return
         if self.has_begun:
+            self._forget_end()
             return
         is_new = not self.path.exists()
         try:
@@ -190,11 +225,26 @@ class RunDir:
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
         """Write `<name>.json` whole."""
+        if not is_first_process():
+            return
         write_text(self.path / f"{name}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
     def load(self, name: str) -> dict[str, Any]:
         """Return the content of `<name>.json`, or an empty dictionary where the run has not come so far."""
         return _read_json(self.path / f"{name}.json")
+
+    def note_end(self, content: Mapping[str, Any]) -> bool:
+        """Write end.json, unless an earlier start's is there still: what was refused before `begin` changes nothing.
+
+        Returns whether it is this start's.
+        """
+        is_own = self.has_begun and not (self.path / f"{END}.json").exists()
+        if is_own:
+            self.save(END, content)
+        return is_own
+
+    def _forget_end(self) -> None:
+        (self.path / f"{END}.json").unlink(missing_ok=True)
 
     def save_stage(self, name: str, stage: str, content: Mapping[str, Any]) -> None:
         """Add one stage's entry to the `stages` list of `<name>.json`, replacing an earlier one of that name."""
@@ -203,7 +253,14 @@ class RunDir:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
+        if not is_first_process():
+            return
         append_lines(self.path / "metrics.jsonl", [row])
+
+    def bring_metrics_to_disk(self) -> None:
+        """Wait until metrics.jsonl would survive a power cut as it is now."""
+        if is_first_process() and (self.path / "metrics.jsonl").exists():
+            bring_to_disk(self.path / "metrics.jsonl")
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl."""
@@ -211,6 +268,8 @@ class RunDir:
 
     def drop_metrics_after(self, stage: str, step: int) -> None:
         """Forget the lines of `stage` after `step`: a resumed run takes these steps again."""
+        if not is_first_process():
+            return
         rows = self.metrics()
         kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
         if len(kept) < len(rows):
@@ -227,6 +286,8 @@ class RunDir:
 
     def append_records(self, predictor: str, task: str, records: Iterable[Record]) -> None:
         """Add records; each call's records are on disk when it returns."""
+        if not is_first_process():
+            return
         append_lines(self.records_file(predictor, task), (record.to_json() for record in records))
 
     def replace_records(self, predictor: str, task: str, records: Iterable[Record]) -> None:
@@ -284,6 +345,27 @@ def _image_scores_from_json(row: Mapping[str, Any]) -> ImageScores:
     values = {str(name): float(value) for name, value in row.items() if name not in told}
     clip = Instrument(str(row["clip"]), str(row["weights"]))
     return ImageScores(clip, str(row["answer"]), values, bool(row.get("is_cut", False)))
+
+
+def _require_free(path: Path) -> None:
+    """Raise `UserError` for a folder that a new run would share with something else."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    # Whoever was killed before its run began has left its lock, and nothing that anybody could go on with.
+    if (path / LOCK_FILE).exists() and all(file.name == LOCK_FILE or _is_left_over(file) for file in path.iterdir()):
+        return
+    is_run = (path / RECIPE_FILE).exists()
+    going_on = f"continue that run with `{how_to_go_on(path)}`, or " if is_run else ""
+    raise UserError(
+        f"{path}: the output folder holds {'another run' if is_run else 'something else'}",
+        hint=f"{going_on}give another --output",
+    )
+
+
+def _is_left_over(file: Path) -> bool:
+    """Return whether a file of a folder without a run is what is written before one has begun."""
+    is_whole = file.name in (ENVIRONMENT_FILE, REHEARSAL, f"{REHEARSAL}.json")
+    return is_whole or file.name.startswith(TRIAL_PREFIX) or file.suffix == ".partial"
 
 
 def _lacking(path: Path) -> list[str]:

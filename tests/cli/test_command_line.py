@@ -58,15 +58,18 @@ def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     commands = done.stdout.split("Commands:")[1]
-    verbs = "new check look params run evaluate score rescore compare report ask export convert list env svg"
-    assert [line.split()[0] for line in commands.strip().splitlines()] == verbs.split()
+    verbs = "new check look params plan run launch evaluate score rescore compare report watch ask export convert list"
+    assert [line.split()[0] for line in commands.strip().splitlines()] == [*verbs.split(), "env", "svg"]
     assert "..." not in commands, "a summary is too long for its line"
 
 
 @pytest.mark.parametrize(
     "verb",
-    ["new", "check", "look", "params", "run", "train", "evaluate", "score", "rescore", "compare", "report", "ask"],
-)
+    [
+        "new", "check", "look", "params", "plan", "run", "train", "launch", "evaluate", "score", "rescore", "compare",
+        "report", "watch", "ask",
+    ],
+)  # fmt: skip
 def test_every_verb_has_help(verb: str) -> None:
     done = finesight(verb, "--help")
     assert done.returncode == 0

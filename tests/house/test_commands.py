@@ -92,5 +92,6 @@ def test_a_python_that_cannot_make_environments_is_refused_with_a_hint(checkout:
 def test_help_names_every_target(checkout: Path) -> None:
     lines = make(checkout, "help", FRESH_PYTHON).stdout.splitlines()
     assert [" ".join(line.split()[:2]) for line in lines] == [
-        "make run", "make test", "make lint", "make rehearse-all", "make clean", "make help",
+        "make run", "make test", "make test-faults", "make test-slurm", "make lint", "make rehearse-all", "make clean",
+        "make help",
     ]  # fmt: skip

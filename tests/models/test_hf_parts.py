@@ -17,7 +17,7 @@ from finesight.models.hf.load import meta_hf
 from finesight.models.hf.narrow import narrow_config
 from finesight.models.load import describe_model
 from finesight.models.loaded import Loaded
-from finesight.models.parts import bare_parameters, is_4_bit
+from finesight.models.parts import bare_parameters, is_quantized
 from finesight.models.reach import reachable_parameters
 from finesight.recipe.model import HfModel, Quantization
 from finesight.recipe.recipe import Stage
@@ -93,7 +93,7 @@ def test_only_the_language_model_becomes_4_bit(model_type: str, tmp_path: Path) 
     # 4-bit weights come in blocks of 64.
     folder = save_hf(tmp_path / model_type, model_type, hidden_size=64, intermediate_size=128)
     loaded = load_hf_folder(folder, quantization=Quantization(bnb_4bit_compute_dtype="float32"))
-    packed = {name for name, parameter in loaded.model.named_parameters() if is_4_bit(parameter)}
+    packed = {name for name, parameter in loaded.model.named_parameters() if is_quantized(parameter)}
     assert packed
     assert {loaded.parts.part_of(name) for name in packed} == {"language"}
     assert not any("lm_head" in name or "embed" in name for name in packed)

@@ -1,4 +1,4 @@
-"""4-bit language models: what becomes 4-bit and what does not, that they learn, and that what they learned is kept."""
+"""4-bit and 8-bit language models: what is quantised, that they learn, and that what they learned is kept."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ LANGUAGE = {
     "vocab_size": 400,
 }
 QUANTIZATION = Quantization(bnb_4bit_compute_dtype="float32")
+WIDTHS = pytest.mark.parametrize("quantization", [QUANTIZATION, Quantization(load_in_8bit=True)], ids=["4", "8"])
 LORA_AND_PROJECTOR = {"projector": "full", "language": {"method": "lora", "r": 2}}
 
 
@@ -60,8 +61,9 @@ def test_without_bitsandbytes_the_message_says_what_to_install(monkeypatch: pyte
 
 
 @needs_bitsandbytes
-def test_the_language_models_layers_become_4_bit_and_nothing_else(folder: Path) -> None:
-    loaded = load_folder(folder, quantization=QUANTIZATION)
+@WIDTHS
+def test_the_language_models_layers_are_quantised_and_nothing_else(folder: Path, quantization: Quantization) -> None:
+    loaded = load_folder(folder, quantization=quantization)
     packed = {name for name, parameter in loaded.model.named_parameters() if not parameter.is_floating_point()}
     linear = {
         f"{name}.weight"
@@ -73,19 +75,21 @@ def test_the_language_models_layers_become_4_bit_and_nothing_else(folder: Path) 
 
 
 @needs_bitsandbytes
-def test_packed_weights_count_as_the_parameters_they_stand_for(folder: Path) -> None:
+@WIDTHS
+def test_quantised_weights_count_as_the_parameters_they_stand_for(folder: Path, quantization: Quantization) -> None:
     stage = stage_of(LORA_AND_PROJECTOR)
     described = describe_parameters(
         *describe_model(LlavaModel(kind="llava", name_or_path="llava"), data_root=folder.parent), stage
     )
-    assert prepare_model(load_folder(folder, quantization=QUANTIZATION), stage.tune, stage.train) == described
+    assert prepare_model(load_folder(folder, quantization=quantization), stage.tune, stage.train) == described
 
 
 @needs_bitsandbytes
-def test_adapters_over_4_bit_weights_learn_and_are_kept(
-    folder: Path, tmp_path: Path, examples: tuple[Example, ...]
+@WIDTHS
+def test_adapters_over_quantised_weights_learn_and_are_kept(
+    folder: Path, quantization: Quantization, tmp_path: Path, examples: tuple[Example, ...]
 ) -> None:
-    loaded, stage = load_folder(folder, quantization=QUANTIZATION), stage_of(LORA_AND_PROJECTOR)
+    loaded, stage = load_folder(folder, quantization=quantization), stage_of(LORA_AND_PROJECTOR)
     logits_of(loaded, examples[0])  # as the evaluation before training: it must leave a model that can learn
     prepare_model(loaded, stage.tune, stage.train)
     rows = share_contexts(loaded.formatter.encode(example, answered=True) for example in examples)
@@ -102,7 +106,7 @@ def test_adapters_over_4_bit_weights_learn_and_are_kept(
     assert losses[-1] < losses[0]
     loaded.model.eval()
     save_trained(loaded, tmp_path / "trained")
-    again = load_folder(folder, quantization=QUANTIZATION)
+    again = load_folder(folder, quantization=quantization)
     assert not torch.equal(logits_of(again, examples[0]), logits_of(loaded, examples[0]))
     load_trained(again, tmp_path / "trained")
     again.model.eval()
@@ -110,17 +114,37 @@ def test_adapters_over_4_bit_weights_learn_and_are_kept(
 
 
 @needs_bitsandbytes
-def test_4_bit_weights_cannot_be_tuned_in_full(folder: Path) -> None:
+@WIDTHS
+def test_quantised_weights_cannot_be_tuned_in_full(folder: Path, quantization: Quantization) -> None:
     stage = stage_of({"language": "full"})
     with pytest.raises(UserError, match="quantised and cannot be trained in full") as caught:
-        prepare_model(load_folder(folder, quantization=QUANTIZATION), stage.tune, stage.train)
+        prepare_model(load_folder(folder, quantization=quantization), stage.tune, stage.train)
     assert "lora" in caught.value.hint
 
 
+def test_8_bit_weights_take_no_settings_of_4_bit_ones() -> None:
+    with pytest.raises(ValueError, match="takes none of the bnb_4bit settings"):
+        Quantization(load_in_8bit=True, bnb_4bit_quant_type="fp4")
+    written_out = Quantization(load_in_8bit=True).model_dump()
+    assert Quantization.model_validate(written_out).load_in_8bit, "as a run folder's recipe holds it"
+
+
 @needs_bitsandbytes
-def test_adapters_are_not_merged_into_4_bit_weights(folder: Path) -> None:
-    loaded, stage = load_folder(folder, quantization=QUANTIZATION), stage_of(LORA_AND_PROJECTOR)
+@WIDTHS
+def test_8_bit_weights_answer_nearer_to_the_unquantised_model(
+    folder: Path, quantization: Quantization, examples: tuple[Example, ...]
+) -> None:
+    plain = logits_of(load_folder(folder), examples[0])
+    error = (logits_of(load_folder(folder, quantization=quantization), examples[0]) - plain).norm() / plain.norm()
+    assert (error < 0.02) == quantization.load_in_8bit
+    assert error > 0
+
+
+@needs_bitsandbytes
+@WIDTHS
+def test_adapters_are_not_merged_into_quantised_weights(folder: Path, quantization: Quantization) -> None:
+    loaded, stage = load_folder(folder, quantization=quantization), stage_of(LORA_AND_PROJECTOR)
     prepare_model(loaded, stage.tune, stage.train)
-    with pytest.raises(UserError, match="cannot be merged into 4-bit weights") as caught:
+    with pytest.raises(UserError, match="cannot be merged into quantised weights") as caught:
         prepare_model(loaded, stage.tune, stage.train)
     assert "one stage" in caught.value.hint

@@ -22,11 +22,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
 
 def with_losses(files: RunFiles, validation: Sequence[float], train: Sequence[float] = (2.0,)) -> RunFiles:
     """Return the files of a run whose losses were these."""
-    rows = [{"kind": "train", "stage": "tune", "step": 10 * (n + 1), "loss": loss} for n, loss in enumerate(train)]
-    rows += [
-        {"kind": "validation", "stage": "tune", "step": 100 * (n + 1), "loss": loss}
-        for n, loss in enumerate(validation)
-    ]
+
+    def row(kind: str, step: int, loss: float) -> dict[str, Any]:
+        return {"kind": kind, "stage": "tune", "step": step, "loss": loss, "learned_tokens": 100}
+
+    rows = [row("train", 10 * (n + 1), loss) for n, loss in enumerate(train)]
+    rows += [row("validation", 100 * (n + 1), loss) for n, loss in enumerate(validation)]
     return replace(files, metrics=tuple(rows))
 
 

@@ -196,7 +196,8 @@ def test_a_thumbnail_outside_the_run_folder_is_not_shown(tmp_path: Path) -> None
 def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", until="data")
     for step, loss in ((10, 2.5), (20, float("nan")), (30, float("nan"))):
-        run.append_metrics({"kind": "train", "stage": "tune", "step": step, "epoch": 0.1, "loss": loss})
+        row = {"kind": "train", "stage": "tune", "step": step, "epoch": 0.1, "loss": loss, "learned_tokens": 10}
+        run.append_metrics(row)
     text = read(write_report(run)).text
     assert "tune: the train loss is not a number from step 20 on." in text
 

@@ -129,8 +129,9 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def losses(run: Path) -> list[tuple[str, str, int, float]]:
-    """Return stage, kind, step and loss of each line of metrics.jsonl."""
-    return [(row["stage"], row["kind"], row["step"], row["loss"]) for row in read_json_lines(run / "metrics.jsonl")]
+    """Return stage, kind, step and loss of each line of metrics.jsonl that has one."""
+    rows = (row for row in read_json_lines(run / "metrics.jsonl") if row["kind"] != "guard")
+    return [(row["stage"], row["kind"], row["step"], row["loss"]) for row in rows]
 
 
 def scores(run: Path) -> list[dict[str, Any]]:

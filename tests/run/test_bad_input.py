@@ -76,7 +76,7 @@ def edit_rows(data: Path, number: int, **cells: object) -> None:
         ),
         (
             {"model": {**LLAVA, "quantization": {}}, "tune": {"language": "full"}},
-            "4-bit weights cannot be tuned in full",
+            "quantised weights cannot be tuned in full",
         ),
         (
             {
@@ -85,7 +85,7 @@ def edit_rows(data: Path, number: int, **cells: object) -> None:
                 "train": None,
                 "stages": [{"name": name, "tune": {"language": {"method": "lora"}}} for name in ("first", "second")],
             },
-            "adapters cannot be merged into 4-bit weights",
+            "adapters cannot be merged into quantised weights",
         ),
     ],
 )

@@ -344,4 +344,4 @@ def test_what_only_a_gpu_can_do_is_left_out_loudly(
     train = {**RECIPE["train"], "fp16": True, "optim": "paged_adamw_8bit"}
     ended = rehearse(finesight, write_recipe(train=train), tmp_path / "run")
     assert "train.fp16 is left out" in ended.stderr
-    assert "adamw_torch for paged_adamw_8bit" in ended.stderr
+    assert "8bit: this machine has no GPU" in ended.stderr or "which needs bitsandbytes" in ended.stderr

@@ -29,6 +29,7 @@ from finesight.schema import Example
 from finesight.train import fit
 from finesight.train.checkpoints import read_best
 from finesight.train.checks.model import check_precision
+from finesight.train.guards import Guards
 from finesight.train.losses import LossSums
 from finesight.train.trainer import BranchTrainer
 from finesight.train.validation import validation_losses
@@ -113,8 +114,10 @@ def test_the_gradients_of_all_ranks_add_up_to_that_of_one(
         expected = gradient(loaded)
         loaded.model.zero_grad()
         shares = [step_of(contexts, loaded, max_tokens=4096, rank=rank, ranks=ranks) for rank in range(ranks)]
-        assert all(share.batches for share in shares), "a rank without a row would keep the others waiting"
-        assert [share.weight for share in shares].count(0.0) == max(0, ranks - len(contexts))
+        assert all(share.batches or share.idle for share in shares), "a rank without a row keeps the others waiting"
+        assert sum(not share.batches for share in shares) == max(0, ranks - len(contexts))
+        # A share without a row has the loss 0; guards look at the sum of all processes', which here is none.
+        monkeypatch.setattr(Guards, "has_loss", lambda *_: False)
         losses = [float(trainer.training_step(loaded.model, {"step": share})) for share in shares]
         assert sum(losses) == pytest.approx(alone, rel=1e-5)
         assert (gradient(loaded) - expected).norm() <= 1e-5 * expected.norm()

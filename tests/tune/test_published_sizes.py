@@ -12,12 +12,12 @@ from peft import LoraConfig, get_peft_model
 from pydantic import TypeAdapter
 from transformers import AutoModelForCausalLM, CLIPVisionModel, PreTrainedModel
 
+from finesight.checking import count_parameters
 from finesight.models.load import describe_model
 from finesight.models.parts import PartMap
 from finesight.models.reach import reachable_parameters
 from finesight.recipe.model import Model
 from finesight.recipe.recipe import Recipe, Stage
-from finesight.run import count_parameters
 from finesight.tune.audit import audit_parameters
 from finesight.tune.peft_quiet import without_renaming_warning
 

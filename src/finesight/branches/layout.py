@@ -7,7 +7,7 @@ each branch computes what it would compute in a row of its own. What branches sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,12 +50,17 @@ class Layout:
 
     def to(self, device: torch.device) -> Layout:
         """Return the same layout on `device`."""
+        return self.changed(lambda tensor: tensor.to(device))
+
+    def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Layout:
+        """Return the layout of what `change` makes of each tensor."""
+        own = self.row_inputs
         return Layout(
-            self.input_ids.to(device),
-            self.position_ids.to(device),
-            self.branch_numbers.to(device),
-            self.next_labels.to(device),
-            None if self.row_inputs is None else {name: tensor.to(device) for name, tensor in self.row_inputs.items()},
+            change(self.input_ids),
+            change(self.position_ids),
+            change(self.branch_numbers),
+            change(self.next_labels),
+            None if own is None else {name: change(tensor) for name, tensor in own.items()},
         )
 
 

@@ -23,14 +23,14 @@ def learned_losses(model: nn.Module, layout: Layout, pixels: Pixels | None, dtyp
         input_ids=layout.input_ids,
         logits_to_keep=layout.learned,
         use_cache=False,
-        **_row_arguments(model, layout, dtype),
+        **row_arguments(model, layout, dtype),
         **image_arguments(model, pixels),
     )
     labels = layout.next_labels[layout.learned]
     return nn.functional.cross_entropy(outputs.logits.float(), labels, reduction="none")
 
 
-def _row_arguments(model: nn.Module, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
+def row_arguments(model: nn.Module, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
     """Return who sees whom, and where tokens stand: said by us, or left to the family where a question has its row."""
     if layout.row_inputs is not None:
         return own_row_arguments(layout, layout.row_inputs)

@@ -16,13 +16,13 @@ def names_a_recipe(typed: str) -> bool:
 
 def require_alone(recipe: str, second: str | None) -> None:
     """Raise `UserError` when something stands behind a recipe that was named first."""
-    from finesight.errors import UserError
+    from finesight.errors import UserError, command_line
 
     if second is not None:
         raise UserError(
             f"{recipe}: a recipe, where a run or a model is named",
-            hint=f"a recipe of captioners stands alone (finesight evaluate {recipe}); any other stands behind what is "
-            f"measured (finesight evaluate {second} {recipe})",
+            hint=f"a recipe of captioners stands alone ({command_line('evaluate', recipe)}); any other stands behind "
+            f"what is measured ({command_line('evaluate', second, recipe)})",
         )
 
 
@@ -48,7 +48,7 @@ def evaluate_captioners(
     json: bool,
 ) -> None:
     """Measure what a recipe of captioners names, and print the table. Raises `UserError` for another recipe."""
-    from finesight.errors import FinesightError, UserError
+    from finesight.errors import FinesightError, UserError, command_line
     from finesight.recipe.captioners import CaptionersRecipe
     from finesight.recipe.reading import read_any_recipe
     from finesight.rundir import RunDir
@@ -67,11 +67,11 @@ def evaluate_captioners(
     from finesight.captioning import measure_captioners
 
     try:
-        with StopRequest() as stop:
+        with folder.alone(), StopRequest() as stop:
             measure_captioners(recipe, folder, max_tokens=max_tokens, stop=stop)
     except (FinesightError, KeyboardInterrupt):
         if folder.has_begun:
-            say(f"What was answered is kept; go on with: finesight evaluate {path} --output {folder.path}")
+            say(f"What was answered is kept; go on with: {command_line('evaluate', path, '--output', folder.path)}")
         raise
     scores = folder.load("scores")
     if json:

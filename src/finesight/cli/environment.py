@@ -22,11 +22,28 @@ def in_lines(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             case dict() if name == "packages":
                 yield from value.items()
             case dict():
-                yield name, ", ".join(f"{inner.replace('_', ' ')} {own}" for inner, own in value.items())
+                yield name, _in_a_line(value)
+            case list():
+                yield name, "; ".join(map(_in_a_line, value)) or "none"
             case None:
                 continue
             case _:
-                yield name.replace("_gib", " (GiB)").replace("_", " "), value
+                yield _in_words(name), value
+
+
+def _in_a_line(content: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_in_words(name)} {value}" for name, value in content.items() if value is not None)
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_gib", " (GiB)").replace("_", " ")
+
+
+def gpu_count() -> int:
+    """Return how many GPUs of this machine torch can use."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _accelerators() -> str:

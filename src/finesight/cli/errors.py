@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
-from finesight.errors import FinesightError, WriteError
+from finesight.errors import EndedElsewhere, FinesightError, WriteError
 
 TO_MEND = 2
 INTERRUPTED = 130
@@ -24,7 +24,8 @@ _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOO
 def told_plainly(*, traceback: bool) -> Iterator[None]:
     """Turn what is expected to go wrong into a message on stderr and an exit code; `traceback` lets it through.
 
-    Exit codes: 1 a failed check, 2 something the person can mend, 130 interrupted, 141 the reader of a pipe left.
+    Exit codes: 1 a failed check, 2 something the person can mend, 75 a cluster took the machine away and the run waits
+    to be resumed, 130 interrupted, 141 the reader of a pipe left.
     Anything else is a fault of finesight, and keeps its traceback.
     """
     try:
@@ -37,7 +38,8 @@ def told_plainly(*, traceback: bool) -> Iterator[None]:
         if traceback or not (told := _told(error)):
             raise
         message, hint, exit_code = told
-        print(message, file=sys.stderr)
+        if message:
+            print(message, file=sys.stderr)
         if hint:
             print(f"hint: {hint}", file=sys.stderr)
         raise typer.Exit(exit_code) from None
@@ -46,6 +48,8 @@ def told_plainly(*, traceback: bool) -> Iterator[None]:
 def _told(error: BaseException) -> tuple[str, str, int] | None:
     """Return message, hint and exit code; None for an operating system error that says nothing to a person."""
     match error:
+        case EndedElsewhere():
+            return "", "", error.exit_code
         case FinesightError():
             return error.message, error.hint, error.exit_code
         case KeyboardInterrupt():

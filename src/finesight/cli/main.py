@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from finesight import __version__
-from finesight.cli import convert, discover, exporting, looking, results, runs, svg
+from finesight.cli import convert, discover, exporting, launching, looking, planning, results, runs, svg, watching
 from finesight.cli.errors import told_plainly
 
 _VERBS: dict[str, Callable[..., None]] = {
@@ -20,13 +20,16 @@ _VERBS: dict[str, Callable[..., None]] = {
     "check": runs.check,
     "look": looking.look,
     "params": runs.params,
+    "plan": planning.plan,
     "run": runs.run,
     "train": runs.run,
+    "launch": launching.launch,
     "evaluate": runs.evaluate,
     "score": results.score,
     "rescore": results.rescore,
     "compare": results.compare,
     "report": results.report,
+    "watch": watching.watch,
     "ask": runs.ask,
     "export": exporting.export,
     "convert": convert.convert,
@@ -60,7 +63,8 @@ def finesight(
 ) -> None:
     """Fine-tune small vision-language models on your own data, and see honestly what changed.
 
-    Results are printed on stdout, the log on stderr. Exit codes: 0 done, 1 a check failed, 2 something to mend.
+    Results are printed on stdout, the log on stderr. Exit codes: 0 done, 1 a check failed, 2 something to mend,
+    75 stopped by a cluster, to be resumed, 130 stopped by Ctrl-C.
     """
 
 

@@ -20,6 +20,7 @@ from finesight.cli.options import (
     FittingTokensOption,
     JsonOption,
     KeepImagesOption,
+    MaxTokensOption,
     OutputOption,
     RecipeArgument,
     ReuseOption,
@@ -61,21 +62,36 @@ def run(
     The last line printed is the run folder's path; its page is report.html. Without RECIPE: a small example that needs
     no data.
     """
-    from finesight.runtime import StopRequest, say
+    from finesight.ending import noting_its_end
+    from finesight.errors import Interrupted
+    from finesight.processes import joined, once
+    from finesight.runtime import StopRequest, is_first_process, say
+
+    def open_folder() -> RunDir:
+        if resume is None:
+            return _new_run(recipe, set_, data_root, output, rehearse=rehearse)
+        _refuse_beside_resume(set_ or output or data_root or rehearse or recipe != STARTER)
+        return _begun_run(resume)
 
     started = time.monotonic()
-    earlier = open_earlier(reuse)
-    if resume is not None:
-        _refuse_beside_resume(set_ or output or data_root or rehearse or recipe != STARTER)
-        folder = _begun_run(resume)
-    else:
-        folder = _new_run(recipe, set_, data_root, output, rehearse=rehearse)
-    if rehearse or folder.is_rehearsal:
-        say(f"This is a rehearsal: {REHEARSED}. Its figures mean nothing.")
-    with _telling_how_to_go_on(folder), StopRequest() as stop, _rehearsed(folder, rehearse) as begun:
-        from finesight.run import fine_tune
+    # From here on a cluster's signal ends in its own exit code, while torch is imported too.
+    with StopRequest() as stop, joined() as others:
+        earlier = open_earlier(reuse)
+        folder = once(open_folder)
+        with (
+            folder.alone(),
+            noting_its_end(folder),
+            _telling_how_to_go_on(folder),
+            others.ending_together(but=(Interrupted, KeyboardInterrupt)),
+        ):
+            if rehearse or folder.is_rehearsal:
+                say(f"This is a rehearsal: {REHEARSED}. Its figures mean nothing.")
+            from finesight.run import fine_tune
 
-        fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop, keep=keep_images, earlier=earlier)
+            with _rehearsed(folder, rehearse) as begun:
+                fine_tune(begun, max_tokens=max_tokens_per_device, stop=stop, keep=keep_images, earlier=earlier)
+    if not is_first_process():
+        return
     from finesight.report.terminal import verdict_lines
 
     for line in verdict_lines(folder.load("verdict")):
@@ -100,11 +116,13 @@ def _refuse_beside_resume(given: object) -> None:
 
 def _begun_run(path: Path) -> RunDir:
     from finesight.errors import UserError
+    from finesight.resuming import require_comparable
     from finesight.rundir import RunDir
 
     folder = RunDir.existing(path)
     if folder.is_evaluation:
         raise UserError(f"{path}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
+    require_comparable(folder)
     return folder
 
 
@@ -132,42 +150,69 @@ def _rehearsed(run: RunDir, rehearse: bool) -> AbstractContextManager[RunDir]:
 def _telling_how_to_go_on(run: RunDir) -> Iterator[None]:
     """Give the command that resumes the run with what has stopped it, once there is something to resume."""
     from finesight.cli.errors import cannot_be_written
-    from finesight.errors import Interrupted, WriteError
+    from finesight.errors import Interrupted, Preempted, UserError, WriteError
+    from finesight.rundir import how_to_go_on
 
-    command = f"finesight run --resume {run.path}"
+    command = how_to_go_on(run.path)
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as interruption:
+        kind = Preempted if isinstance(interruption, Preempted) else Interrupted
         if not run.has_begun:
-            raise Interrupted("stopped before anything was written") from interruption
+            raise kind("stopped before anything was written") from interruption
         message = str(interruption) or "stopped at once"
-        raise Interrupted(message, hint=f"go on with: {command}") from interruption
+        raise kind(message, hint=f"go on with: {command}") from interruption
     except (WriteError, OSError) as error:
         if not run.has_begun or not (message := cannot_be_written(error)):
             raise
         raise WriteError(message, hint=f"make room, then go on with: {command}") from error
+    except UserError as error:
+        if run.has_begun:
+            error.hint += f"{'; ' if error.hint else ''}then go on with: {command}"
+        raise
 
 
 def check(
-    recipe: RecipeArgument, set_: SetOption = None, data_root: DataRootOption = None, json: JsonOption = False
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    data_root: DataRootOption = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Try each stage too: formats, packing, gradients, ten steps, a checkpoint. All is taken back.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="With --deep: where the run will write, and a checkpoint is tried. Default: runs."
+        ),
+    ] = None,
+    max_tokens_per_device: MaxTokensOption = 8192,
+    json: JsonOption = False,
 ) -> None:
     """Check recipe and data before anything is trained.
 
-    Leaks, labels, image tokens, dtypes, parameters. Exit code 1 when a check fails.
+    Leaks, labels, image tokens, dtypes, parameters; with --deep what every run begins with. Exit code 1 when a check
+    fails.
     """
     opened, root = open_recipe(recipe, set_, data_root)
     from dataclasses import asdict
 
-    from finesight.run import check_recipe
+    from finesight.checking import check_recipe
+    from finesight.rundir import RUNS
+    from finesight.runtime import StopRequest
 
     checks = []
-    for done in check_recipe(opened, root):
-        checks.append(done)
-        # At once: what the data are like is worth knowing when the model then cannot be loaded.
-        if not json:
-            print(f"{_MARKS[done.status]:8}{done.name}: {done.message}", flush=True)
-            if done.hint:
-                print(f"{'':8}hint: {done.hint}", flush=True)
+    with StopRequest():  # a signal, too, takes back what is tried
+        for done in check_recipe(opened, root, deep=deep, max_tokens=max_tokens_per_device, folder=output or RUNS):
+            checks.append(done)
+            # At once: what the data are like is worth knowing when the model then cannot be loaded.
+            if not json:
+                print(f"{_MARKS[done.status]:8}{done.name}: {done.message}", flush=True)
+                if done.hint:
+                    print(f"{'':8}hint: {done.hint}", flush=True)
     if json:
         print_json([asdict(done) for done in checks])
     if any(done.status == "failure" for done in checks):
@@ -182,8 +227,8 @@ def params(
     All, trainable, adapters, and those that no gradient can reach. Needs no weights.
     """
     opened, root = open_recipe(recipe, set_, data_root)
+    from finesight.checking import count_parameters
     from finesight.report.terminal import parameter_table
-    from finesight.run import count_parameters
 
     counted = count_parameters(opened, root)
     if json:
@@ -224,8 +269,9 @@ def evaluate(
     side by side, and with the same --output goes on where it stopped: docs/captioners.md.
     """
     from finesight.rundir import RunDir
-    from finesight.runtime import StopRequest
+    from finesight.runtime import StopRequest, require_one_process
 
+    require_one_process()
     if names_a_recipe(model):
         require_alone(model, recipe)
         refuse_beside_captioners(task or language or reuse)
@@ -239,7 +285,7 @@ def evaluate(
     folder = RunDir.new(opened.model_copy(update=measured), output, root)
     from finesight.run import measure_only
 
-    with StopRequest() as stop:
+    with folder.alone(), StopRequest() as stop:
         loaded = load_target(target, folder.recipe.model, root)
         measure_only(
             loaded, folder, measured=target.name_or_path, max_tokens=max_tokens_per_device, stop=stop, earlier=earlier

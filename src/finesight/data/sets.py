@@ -10,6 +10,7 @@ from typing import Any
 
 from finesight.data.asking_once import ask_once, with_repeats
 from finesight.data.claims import Claim, claim_examples
+from finesight.data.fingerprints import fingerprint
 from finesight.data.groups import join_groups
 from finesight.data.leaks import find_leaks
 from finesight.data.look_alikes import LookAlikes
@@ -82,6 +83,7 @@ def describe_sets(sets: Sets, data: Data, look_alikes: LookAlikes) -> dict[str, 
         "sets": {name: _describe(examples) for name, examples in named.items()},
         "asked_once": {task.name: task.repeats for task in sets.tasks if task.repeats},
         "dropped": [],
+        "fingerprints": {name: fingerprint(examples) for name, examples in named.items()},
         "leaks": find_leaks(sets, look_alikes, data.leakage_threshold),
         "leakage_threshold": data.leakage_threshold,
         "allow_leakage": data.allow_leakage,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from finesight.evaluate.engine import Engine
 from finesight.evaluate.predictor import Predictor
+from finesight.evaluate.sharing import share_of_process
 from finesight.models.encoded import Encoded
+from finesight.processes import in_rounds, once
 from finesight.rundir import RunDir
 from finesight.runtime import StopRequest, progress
 from finesight.schema import Example, Prediction, Record, TaskExamples
@@ -48,18 +50,18 @@ def keep_answers(
     """Ask a predictor about a task and keep its answers as records of `name`; what is on disk is not asked again.
 
     Raises `Interrupted` between batches when asked to stop, and whatever the predictor raises; what was answered by
-    then is on disk.
+    then is on disk. Several processes share the questions, and each batch of theirs is written by the first.
     """
     examples = {example.id: example for example in task.examples}
-    done = {record.id for record in run.records(name, task.name)}
+    done = once(lambda: {record.id for record in run.records(name, task.name)})
     missing = [example for example in task.examples if example.id not in done]
-    with progress(f"{name}: {task.name}", len(examples)) as bar, closing(predictor.answer(missing)) as answers:
+    mine = share_of_process(missing)
+    with progress(f"{name}: {task.name}", len(examples)) as bar, closing(predictor.answer(mine)) as answers:
         bar.advance(len(examples) - len(missing))
-        for predictions in answers:
+        for predictions in in_rounds(answers, stop):
             if predictions:
                 run.append_records(name, task.name, make_records(predictions, examples, thumbnails))
                 bar.advance(len(predictions))
-            stop.raise_if_asked()
 
 
 @dataclass(frozen=True)

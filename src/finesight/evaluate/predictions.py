@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from finesight.errors import DataError, nearest_name
+from finesight.errors import DataError, command_line, nearest_name
 from finesight.numerals import plural
 from finesight.rundir import RunDir, record_from_json
 from finesight.runtime import say
@@ -70,8 +70,12 @@ def _in_folder(path: Path) -> str:
     if not RunDir.is_at(path):
         return "give a predictions file (.jsonl)"
     files = sorted(path.glob("evaluation/*/*.jsonl"), key=lambda file: (file.parent.name != "after", file))
-    told = f"score the answers to one task, as finesight score {files[0]}" if files else "it holds no answers yet"
-    return told if RunDir.existing(path).is_evaluation else f"{told}; all of a run's anew: finesight rescore {path}"
+    told = (
+        f"score the answers to one task, as {command_line('score', files[0])}" if files else "it holds no answers yet"
+    )
+    if RunDir.existing(path).is_evaluation:
+        return told
+    return f"{told}; all of a run's anew: {command_line('rescore', path)}"
 
 
 @cache

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finesight.errors import UserError
 from finesight.evaluate.answer_key import AnswerKeys
 from finesight.evaluate.measure import Thumbnails, TokenizedTask, keep_answers
 from finesight.evaluate.reuse import note_key, note_origin, who_answered, why_not
 from finesight.evaluate.stored_answers import StoredAnswers
 from finesight.numerals import plural
 from finesight.rundir import RunDir
-from finesight.runtime import StopRequest, say
+from finesight.runtime import StopRequest, process_count, say
+
+
+def require_one_process_to_reuse(earlier: RunDir | None) -> None:
+    """Raise `UserError` where several processes were to take over answers of an earlier run."""
+    if earlier is not None and process_count() > 1:
+        raise UserError(
+            "--reuse is for a run of one process: of several, each may hold a part of the weights, and the key of "
+            "answers is a hash of them all",
+            hint="leave --reuse out; the questions are shared among the processes",
+        )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,12 +17,14 @@ from finesight.evaluate.measure import Thumbnails, TokenizedTask, answer_task, m
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.reuse import origins
 from finesight.evaluate.score import KINDS, Scored, break_down, score_records, summarise
+from finesight.evaluate.sharing import share_of_process
 from finesight.evaluate.taking_over import TakingOver
 from finesight.models.clip_scores import CaptionScorer
 from finesight.models.loaded import Loaded
+from finesight.processes import in_rounds, once
 from finesight.rundir import MEASURED, RunDir
-from finesight.runtime import StopRequest
-from finesight.schema import Example, TaskExamples
+from finesight.runtime import StopRequest, process_count
+from finesight.schema import Example, Record, TaskExamples
 
 
 def evaluate_all(
@@ -40,14 +43,16 @@ def evaluate_all(
 
     `max_tokens` may be in the model at once; None for what fits into the free memory. With `without_context`, tasks
     with questions about neither an image nor a text are left out: these would be answered as before, and what the model
-    knows would pass for a guess. Answers of the `earlier` run are taken over where all that decides them is equal.
+    knows would pass for a guess. Answers of the `earlier` run are taken over where all that decides them is equal; with
+    several processes none are, and no key of the answers is kept.
     """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens, without_context)
     taking_over = TakingOver(AnswerKeys(loaded, without_context=without_context), run, predictor, earlier)
     for tokenized in tasks:
         if not without_context or all(example.has_context for example in tokenized.task.examples):
-            taking_over.begin(tokenized, thumbnails=thumbnails, stop=stop)
+            if process_count() == 1:
+                taking_over.begin(tokenized, thumbnails=thumbnails, stop=stop)
             measure(engine, tokenized, run, predictor=predictor, thumbnails=thumbnails, stop=stop)
     torch.cuda.empty_cache()  # what large batches have held is free again for what comes next, as training
 
@@ -69,11 +74,17 @@ def guess_all(
 
 
 def probe(
-    loaded: Loaded, tasks: Sequence[TokenizedTask], *, max_tokens: int, scorer: CaptionScorer | None = None
+    loaded: Loaded,
+    tasks: Sequence[TokenizedTask],
+    *,
+    max_tokens: int,
+    stop: StopRequest,
+    scorer: CaptionScorer | None = None,
 ) -> dict[str, float]:
     """Return the scores of the tasks drawn from the validation set: what may be watched while training.
 
-    `scorer` is that of `open_scorer`, there where a task asks for it.
+    `scorer` is that of `open_scorer`, there where a task asks for it. Raises `Interrupted` between batches when asked
+    to stop.
     """
     loaded.model.eval()
     engine = Engine(loaded, max_tokens)
@@ -82,16 +93,19 @@ def probe(
         task = tokenized.task
         if task.drawn_from == "validation":
             examples = {example.id: example for example in task.examples}
-            records = [
-                record
-                for predictions in answer_task(engine, task, tokenized.questions)
-                for record in make_records(predictions, examples, {})
-            ]
-            if scorer is not None and asks_for_clip(task):
-                records = with_image_scores(scorer, records, pictures_of(task))
-            scored = score_records(records, metric_named(task.metric), task.name)
-            scores[task.name] = float(summarise(scored)["score"])
+            mine = {example.id for example in share_of_process(task.examples)}
+            questions = [single for single in tokenized.questions if single.branches[0].example.id in mine]
+            predictions = []
+            for some in in_rounds(answer_task(engine, task, questions), stop):
+                predictions += some
+            scores[task.name] = once(partial(_score, task, make_records(predictions, examples, {}), scorer))
     return scores
+
+
+def _score(task: TaskExamples, records: Sequence[Record], scorer: CaptionScorer | None) -> float:
+    if scorer is not None and asks_for_clip(task):
+        records = with_image_scores(scorer, records, pictures_of(task))
+    return float(summarise(score_records(records, metric_named(task.metric), task.name))["score"])
 
 
 def require_scorable(run: RunDir, tasks: Sequence[TaskExamples], predictor: str) -> None:

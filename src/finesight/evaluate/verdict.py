@@ -24,7 +24,7 @@ from finesight.evaluate.score import (
 )
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.named_tasks import changed_fields
-from finesight.rundir import RunDir
+from finesight.rundir import RunDir, how_to_go_on
 from finesight.schema import TaskExamples
 
 BASELINES = ("blind", "majority", "majority_by_question_type")
@@ -60,7 +60,7 @@ def rejudge(run: RunDir) -> dict[str, Any]:
         _without_examples(task) for task in run.recipe.evaluate if run.records_file("after", task.name).exists()
     ]  # fmt: skip
     if not tasks:
-        raise UserError(f"{run.path}: the tuned model has answered no task yet", hint=f"go on with --resume {run.path}")
+        raise UserError(f"{run.path}: the tuned model has answered no task yet", hint=how_to_go_on(run.path))
     return _judge(run, tasks, run.recipe.seed, warnings)
 
 
@@ -79,7 +79,7 @@ def _require_complete(run: RunDir, predictor: str, task: str, expected: set[str]
         raise UserError(
             f"{run.records_file(predictor, task)}: of {len(expected):,} examples {missing:,} are not answered, "
             f"and {unknown:,} answers are to other examples",
-            hint=f"finish the evaluation with --resume {run.path}" if missing else "the data have changed since then",
+            hint=f"finish the evaluation: {how_to_go_on(run.path)}" if missing else "the data have changed since then",
         )
 
 

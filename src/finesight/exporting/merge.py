@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from finesight.models.loaded import Loaded
-from finesight.models.parts import is_4_bit
+from finesight.models.parts import is_quantized
 from finesight.models.quantize import unpack
 from finesight.opening import load_best
 from finesight.rundir import RunDir
@@ -24,7 +24,7 @@ def merge_for_good(loaded: Loaded, run: RunDir) -> None:
 
     4-bit weights are unpacked to float32 first: merged into them, most of what adapters learned would be rounded away.
     """
-    if any(is_4_bit(parameter) for parameter in loaded.model.parameters()):
+    if any(is_quantized(parameter) for parameter in loaded.model.parameters()):
         take_off_adapters(loaded)
         unpack(loaded.model)
         load_best(loaded, run)

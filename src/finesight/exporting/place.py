@@ -14,7 +14,7 @@ from finesight.errors import CheckFailed, UserError, WriteError
 from finesight.evaluate.agreement import Agreement
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
-from finesight.rundir import RunDir
+from finesight.rundir import RunDir, how_to_go_on
 
 _SPARE_BYTES = 2**28
 """Room for the tokenizer, and for whatever else is written meanwhile."""
@@ -31,7 +31,7 @@ def require_exportable(run: RunDir) -> None:
         what = "an evaluation, which tuned nothing" if run.is_evaluation else "a rehearsal, whose model is a miniature"
         raise UserError(f"{run.path}: {what}", hint="give a run")
     if not run.load("verdict"):
-        raise UserError(f"{run.path}: the run is not finished", hint=f"finesight run --resume {run.path}")
+        raise UserError(f"{run.path}: the run is not finished", hint=how_to_go_on(run.path))
 
 
 def require_free(target: Path) -> None:

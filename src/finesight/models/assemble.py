@@ -54,10 +54,6 @@ def load_assembled(
     `texts` gives the training text when a tokenizer has to be learned; `saved` is the folder in which an earlier
     start of this run has kept its tokenizer.
     """
-    if spec.quantization != "none":
-        raise ModelError(
-            "an assembled model cannot be quantised", hint="assemble and save it first, or set quantization: none"
-        )
     config = assembled_config(spec, data_root)
     tokenizer = _choose_tokenizer(spec, data_root=data_root, texts=texts, saved=saved)
     torch.manual_seed(seed)

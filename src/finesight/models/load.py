@@ -24,6 +24,7 @@ from finesight.models.moondream.load import (
 from finesight.models.part_sources import Texts
 from finesight.models.parts import PartMap
 from finesight.models.positions import resize_positions
+from finesight.models.quantize import require_quantizable
 from finesight.models.text import TEXT_PARTS, load_text, meta_text, read_text_config, text_formatter
 from finesight.recipe.model import AssembledModel, HfModel, LlavaModel, Model, MoondreamModel, TextModel
 
@@ -36,8 +37,12 @@ def load_model(
     texts: Texts = tuple,
     saved: Path | None = None,
 ) -> Loaded:
-    """Return the recipe's model on the device that this machine offers, in one number format, ready to evaluate."""
+    """Return the recipe's model on the device that this machine offers, in one number format, ready to evaluate.
+
+    Raises `ModelError` where it is not there, incomplete, or cannot be quantised as the recipe says.
+    """
     silence_libraries()
+    require_quantizable(spec)
     dtype = choose_dtype(spec.dtype)
     match spec:
         case LlavaModel():

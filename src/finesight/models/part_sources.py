@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from finesight.models.configs import open_config
 from finesight.models.location import Location, locate
 from finesight.models.tokenizers import learn_tokenizer, load_tokenizer
 from finesight.models.weights import load_weights
+from finesight.processes import once
 from finesight.recipe.model import PartSource, TokenizerSpec
 
 _CHECKED_BY = re.compile(r"^(Class v|V)alidation error for .*?: (ValueError|TypeError): ")
@@ -68,7 +70,7 @@ def choose_tokenizer(
     if saved is not None:
         return load_tokenizer(str(saved), None)
     if spec.vocab_size is not None:
-        return learn_tokenizer(texts(), spec.vocab_size, extra_tokens)
+        return once(partial(learn_tokenizer, texts(), spec.vocab_size, extra_tokens))
     location = locate_tokenizer(spec, language, data_root)
     return load_tokenizer(location.name_or_path, location.revision)
 

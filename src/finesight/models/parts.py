@@ -65,8 +65,8 @@ def bare_parameters(model: nn.Module) -> Iterator[NamedParameter]:
         yield NamedParameter(bare_name(name), parameter, is_adapter=any(mark in name for mark in _ADAPTER_MARKS))
 
 
-def is_4_bit(parameter: nn.Parameter) -> bool:
-    """Return whether a parameter holds packed 4-bit weights, which are bytes and no numbers."""
+def is_quantized(parameter: nn.Parameter) -> bool:
+    """Return whether a parameter holds quantised weights, which are bytes and no numbers."""
     return not parameter.is_floating_point()
 
 

@@ -1,4 +1,4 @@
-"""4-bit weights for the language model, by bitsandbytes."""
+"""4-bit and 8-bit weights for the language model, by bitsandbytes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from finesight.errors import UserError
-from finesight.recipe.model import Quantization
+from finesight.errors import ModelError, UserError
+from finesight.recipe.model import AssembledModel, Model, MoondreamModel, Quantization, TextModel
 
 # Full names: a bare "vision_tower" matches nothing, and naming anything drops the default protection of lm_head.
 UNQUANTIZED_MODULES = ("model.vision_tower", "model.multi_modal_projector", "lm_head")
@@ -24,6 +24,34 @@ def require_bitsandbytes(quantization: Literal["none"] | Quantization) -> None:
             "model.quantization needs bitsandbytes, which is not installed",
             hint="pip install 'finesight[quantize]', or set quantization: none",
         )
+
+
+def require_quantizable(spec: Model) -> None:
+    """Raise `ModelError` when the recipe quantises a model that cannot be."""
+    refusal = why_unquantizable(spec)
+    if spec.quantization != "none" and refusal is not None:
+        raise refusal
+
+
+def why_unquantizable(spec: Model) -> ModelError | None:
+    """Return why a model cannot be quantised, to be raised; None where it can."""
+    match spec:
+        case MoondreamModel():
+            return ModelError(
+                "moondream2 cannot be quantised here",
+                hint="set quantization: none; in bfloat16 its weights take 3.5 GiB",
+            )
+        case AssembledModel():
+            return ModelError(
+                "an assembled model cannot be quantised", hint="assemble and save it first, or set quantization: none"
+            )
+        case TextModel() if spec.config is not None:
+            return ModelError(
+                "a model of random weights cannot be quantised",
+                hint="give name_or_path, the folder of a checkpoint, or set quantization: none",
+            )
+        case _:
+            return None
 
 
 def quantization_arguments(
@@ -39,15 +67,15 @@ def quantization_arguments(
     require_bitsandbytes(quantization)
     from transformers import BitsAndBytesConfig
 
-    return {
-        "quantization_config": BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=quantization.bnb_4bit_quant_type,
-            bnb_4bit_use_double_quant=quantization.bnb_4bit_use_double_quant,
-            bnb_4bit_compute_dtype=getattr(torch, quantization.bnb_4bit_compute_dtype),
-            llm_int8_skip_modules=list(unquantized),
-        )
-    }
+    config = BitsAndBytesConfig(
+        load_in_8bit=quantization.load_in_8bit,
+        load_in_4bit=not quantization.load_in_8bit,
+        bnb_4bit_quant_type=quantization.bnb_4bit_quant_type,
+        bnb_4bit_use_double_quant=quantization.bnb_4bit_use_double_quant,
+        bnb_4bit_compute_dtype=getattr(torch, quantization.bnb_4bit_compute_dtype),
+        llm_int8_skip_modules=list(unquantized),
+    )
+    return {"quantization_config": config}
 
 
 def keep_differentiable(model: nn.Module) -> None:

@@ -26,9 +26,9 @@ def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
         return reached_through_picture(twin.config)
     twin.train()
     twin.requires_grad_(True)
-    features, seen = _one_image(twin.config) if isinstance(twin.config, LlavaConfig | MoondreamConfig) else (0, {})
+    features, seen = one_image(twin.config) if isinstance(twin.config, LlavaConfig | MoondreamConfig) else (0, {})
     tokens = features + 2
-    with _without_value_checks():
+    with without_value_checks():
         logits = twin(
             input_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
             position_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
@@ -42,7 +42,7 @@ def reachable_parameters(twin: PreTrainedModel) -> frozenset[str]:
     return reached
 
 
-def _one_image(config: LlavaConfig | MoondreamConfig) -> tuple[int, dict[str, Any]]:
+def one_image(config: LlavaConfig | MoondreamConfig) -> tuple[int, dict[str, Any]]:
     """Return how many tokens an image takes in a row, and the image as an argument of the model."""
     strategy: FeatureStrategy = config.vision_feature_select_strategy if isinstance(config, LlavaConfig) else "full"
     geometry = image_geometry(config.vision_config, strategy)
@@ -50,7 +50,7 @@ def _one_image(config: LlavaConfig | MoondreamConfig) -> tuple[int, dict[str, An
 
 
 @contextmanager
-def _without_value_checks() -> Iterator[None]:
+def without_value_checks() -> Iterator[None]:
     """Switch off transformers' checks of tensor values: a tensor without weights has none."""
     name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
     before = os.environ.get(name)

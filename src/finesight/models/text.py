@@ -80,11 +80,6 @@ def _make_model(
 ) -> PreTrainedModel:
     arguments: dict[str, Any] = {"attn_implementation": spec.attn_implementation}
     if spec.config is not None:
-        if spec.quantization != "none":
-            raise ModelError(
-                "a model of random weights cannot be quantised",
-                hint="give name_or_path, the folder of a checkpoint, or set quantization: none",
-            )
         torch.manual_seed(seed)
         model = make_language_model(spec, config, data_root, **arguments)
         cast_weights(model, dtype)

@@ -13,14 +13,23 @@ SUPPORTED_LANGUAGE_TYPES = ("llama", "gemma", "gemma2", "phi", "qwen2")
 
 
 class Quantization(Spec):
-    """4-bit weights for the language model, by bitsandbytes. Field names are `BitsAndBytesConfig`'s."""
+    """4-bit or 8-bit weights for the language model, by bitsandbytes. Field names are `BitsAndBytesConfig`'s."""
 
+    load_in_8bit: bool = False
+    """8-bit weights (LLM.int8) instead of 4-bit ones: twice the memory, and closer to the unquantised model."""
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     """The 4-bit number format; nf4 fits normally distributed weights best."""
     bnb_4bit_use_double_quant: bool = True
     """Quantise the quantisation constants too: about 0.4 bit a parameter less."""
     bnb_4bit_compute_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """The number format in which the unpacked weights are multiplied."""
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Quantization:
+        # By their values: a run folder's recipe has every default written out.
+        if self.load_in_8bit and self.model_copy(update={"load_in_8bit": False}) != Quantization():
+            raise ValueError("load_in_8bit takes none of the bnb_4bit settings")
+        return self
 
 
 class Continuation(Spec):
@@ -46,7 +55,7 @@ class Loading(Spec):
     attn_implementation: Literal["sdpa", "eager"] | None = None
     """How attention is computed. Default: `sdpa`, but `eager` for Gemma-2, whose capped scores `sdpa` does not have."""
     quantization: Literal["none"] | Quantization = "none"
-    """`none`, or 4-bit weights for the language model."""
+    """`none`, or 4-bit or 8-bit weights for the language model."""
     chat_template: str | None = None
     """A template's built-in name, a .jinja file or Jinja text. Default: the tokenizer's own."""
     system_prompt: str | None = None

@@ -133,12 +133,12 @@ class Recipe(Spec):
         stages = self.each_stage()
         if any(stage.tune.language == "full" for stage in stages):
             raise ValueError(
-                "4-bit weights cannot be tuned in full (hint: tune language by lora, or quantization: none)"
+                "quantised weights cannot be tuned in full (hint: tune language by lora, or quantization: none)"
             )
         if any(isinstance(stage.tune.of(part), Lora) for stage in stages[:-1] for part in PART_NAMES):
             raise ValueError(
-                "adapters cannot be merged into 4-bit weights without losing what they learned, so none may stand in a "
-                "stage before the last (hint: tune in one stage, or quantization: none)"
+                "adapters cannot be merged into quantised weights without losing what they learned, so none may stand "
+                "in a stage before the last (hint: tune in one stage, or quantization: none)"
             )
         return self
 

@@ -13,6 +13,8 @@ Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
 """transformers' schedules that need no settings of their own."""
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+"""Where figures are sent, by transformers' names: TensorBoard, Weights & Biases, MLflow."""
 Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd", "muon"]
 """transformers' optimizers that need no settings of their own, and torch's Muon; the 8-bit ones need bitsandbytes."""
 
@@ -37,6 +39,19 @@ class EarlyStopping(Spec):
     """Improvements smaller than this do not count."""
     metric: str = "eval_loss"
     """`eval_loss`, or `eval_` and the name of a task drawn `from: validation`."""
+
+
+class Guards(Spec):
+    """What becomes of a step that goes wrong. Its batch is kept in the run folder either way."""
+
+    on_bad_loss: Literal["stop", "skip"] = "stop"
+    """A loss or a gradient that is no number, a loss of exactly 0, or no learned token: stop, or leave the step out."""
+    max_skips: int = Field(default=3, ge=0)
+    """Steps of a stage that may be left out; one more stops the training."""
+    on_spike: Literal["note", "skip", "stop"] = "note"
+    """A gradient far larger than those before it: note it, leave the step out, or stop."""
+    spike_factor: float = Field(default=10.0, gt=1)
+    """So many times the median norm of the last 50 gradients is a spike."""
 
 
 class Train(Spec):
@@ -86,8 +101,16 @@ class Train(Spec):
     """Checkpoints kept; the best one is never deleted."""
     early_stopping: EarlyStopping | None = None
     """Stop early. Default: train to the end, and keep the best checkpoint."""
+    guards: Guards = Guards()
+    """What is done about steps that go wrong."""
     dataloader_num_workers: int = Field(default=0, ge=0)
     """Processes that decode images ahead of the training."""
+
+    full_determinism: bool = False
+    """Only algorithms that give the same bits each time, in the whole run. On a GPU that is slower: its kernels run one
+    at a time. A CPU gives the same bits without it."""
+    report_to: tuple[Tracker, ...] = ()
+    """Trackers that are told the recipe and the figures of metrics.jsonl, never the data; `finesight[track]`."""
 
     @model_validator(mode="after")
     def _learns_downhill(self) -> Train:

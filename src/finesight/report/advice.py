@@ -49,7 +49,9 @@ def leaks_first(files: RunFiles) -> Iterator[str]:
 def loss_is_no_number(files: RunFiles) -> Iterator[str]:
     """A loss that is not a number teaches nothing from there on."""
     for stage in files.recipe.each_stage():
-        rows = [row for row in files.metrics if row["stage"] == stage.name and not math.isfinite(row["loss"])]
+        of_stage = [row for row in files.metrics if row["stage"] == stage.name]
+        # A line whose steps guards have all left out has no learned token, and no loss.
+        rows = [row for row in of_stage if not math.isfinite(row["loss"]) and row["learned_tokens"]]
         if rows:
             yield (
                 f"{stage.name}: the {rows[0]['kind']} loss is not a number from step {count(rows[0]['step'])} on. "

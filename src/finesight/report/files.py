@@ -11,7 +11,7 @@ from typing import Any
 
 from finesight.errors import UserError
 from finesight.recipe.recipe import Recipe
-from finesight.rundir import RECIPE_FILE, REHEARSAL, RunDir
+from finesight.rundir import END, RECIPE_FILE, REHEARSAL, RunDir
 from finesight.schema import Record
 
 Content = Mapping[str, Any]
@@ -29,9 +29,14 @@ class RunFiles:
     parameters: Content
     checks: Content
     verdict: Content
+    end: Content
+    """How the run ended, where it did not come to its end."""
     rehearsal: Content
     """What stood in for what, where the run was a rehearsal."""
     metrics: tuple[Content, ...]
+    """The lines of metrics.jsonl that hold losses."""
+    incidents: tuple[Content, ...]
+    """Those that say what guards saw."""
     best: Mapping[str, Content]
     """For each stage that has chosen a checkpoint, its best.json."""
     records: Mapping[str, Mapping[str, tuple[Record, ...]]]
@@ -48,21 +53,27 @@ class RunFiles:
         return tuple(row for row in self.metrics if row["stage"] == stage and row["kind"] == kind)
 
 
-def read_files(run: RunDir) -> RunFiles:
-    """Return the files of a run folder. Raises `UserError` when one of them is damaged."""
+def read_files(run: RunDir, *, with_records: bool = True) -> RunFiles:
+    """Return the files of a run folder. Raises `UserError` when one of them is damaged.
+
+    The records of a large task take seconds to read: a view that is drawn again and again leaves them out.
+    """
     loaded = {}
-    for name in ("environment", "data", "parameters", "checks", "verdict", REHEARSAL):
+    for name in ("environment", "data", "parameters", "checks", "verdict", END, REHEARSAL):
         with _blaming(run.path / f"{name}.json"):
             loaded[name] = run.load(name)
     with _blaming(run.path / "metrics.jsonl"):
-        metrics = tuple(run.metrics())
+        lines = run.metrics()
+        incidents = tuple(line for line in lines if line["kind"] == "guard")
+        metrics = tuple(line for line in lines if line["kind"] != "guard")
     return RunFiles(
         path=run.path,
         recipe=run.recipe,
         recipe_text=(run.path / RECIPE_FILE).read_text(encoding="utf-8"),
         metrics=metrics,
+        incidents=incidents,
         best=_read_best(run),
-        records={task.name: _read_records(run, task.name) for task in run.recipe.evaluate},
+        records={task.name: _read_records(run, task.name) for task in run.recipe.evaluate} if with_records else {},
         **loaded,
     )
 

@@ -13,6 +13,7 @@ from finesight.report import progress
 from finesight.report.advice import advise
 from finesight.report.files import RunFiles, read_files
 from finesight.report.gallery import Group, gallery
+from finesight.report.incidents import IncidentRow, incident_rows
 from finesight.report.panels import Panel, stage_panels, task_panels
 from finesight.report.tables import (
     CheckRow,
@@ -59,6 +60,7 @@ class Page:
     advice: tuple[str, ...]
     parameters: tuple[StageParameters, ...]
     data: DataView | None
+    incidents: tuple[IncidentRow, ...]
     checks: tuple[CheckRow, ...]
     recipe_lines: tuple[Markup, ...]
     environment: tuple[tuple[str, str], ...]
@@ -86,7 +88,7 @@ def gather(files: RunFiles) -> Page:
         warnings=tuple(headline.get("warnings", ())),
         replaced=tuple(files.rehearsal.get("replaced", ())),
         is_finished=progress.is_finished(files),
-        steps=progress.steps(files),
+        steps=progress.steps(files, progress.answered_in(files)),
         tasks=tuple(
             TaskSection(view_task(files, task), task_panels(task), gallery(files, task)) for task in files.judged_tasks
         ),
@@ -94,6 +96,7 @@ def gather(files: RunFiles) -> Page:
         advice=advise(files),
         parameters=parameter_stages(files.parameters),
         data=data_view(files.data, files.path),
+        incidents=incident_rows(files),
         checks=check_rows(files.checks),
         recipe_lines=tuple(map(_colour_yaml, files.recipe_text.splitlines())),
         environment=environment_rows(files),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,8 @@ from finesight.recipe.recipe import Stage
 from finesight.report.files import RunFiles
 
 State = Literal["done", "partly", "not yet"]
+Answered = Mapping[str, Mapping[str, int]]
+"""How many questions are answered, by task and predictor."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,17 @@ class Step:
     detail: str
 
 
-def steps(files: RunFiles) -> tuple[Step, ...]:
+def answered_in(files: RunFiles) -> Answered:
+    """Return how many records of each task and predictor there are."""
+    return {
+        task: {predictor: len(records) for predictor, records in by_predictor.items()}
+        for task, by_predictor in files.records.items()
+    }
+
+
+def steps(files: RunFiles, answered: Answered) -> tuple[Step, ...]:
     """Return the pieces of the run in their order. What a later piece has begun behind is done."""
-    found = list(_steps(files))
+    found = list(_steps(files, answered))
     begun = [place for place, step in enumerate(found) if step.state != "not yet"]
     return tuple(
         replace(step, state="done") if begun and place < begun[-1] else step for place, step in enumerate(found)
@@ -43,28 +53,28 @@ def has_trained(files: RunFiles, stage: Stage) -> bool:
     return bool(files.best.get(stage.name, {}).get("finished"))
 
 
-def _steps(files: RunFiles) -> Iterator[Step]:
+def _steps(files: RunFiles, answered: Answered) -> Iterator[Step]:
     sets = files.data.get("sets", {})
     detail = ", ".join(f"{name}: {count(content['examples'])}" for name, content in sets.items() if content)
     yield Step("Read the data", "done" if sets else "not yet", detail)
-    yield from (_evaluation(files, "before", task) for task in files.recipe.evaluate)
+    yield from (_evaluation(files, answered, "before", task) for task in files.recipe.evaluate)
     yield from (_training(files, stage) for stage in files.recipe.each_stage())
-    yield from (_evaluation(files, "after", task) for task in files.recipe.evaluate)
-    yield from (_evaluation(files, "blind", task) for task in files.recipe.evaluate)
+    yield from (_evaluation(files, answered, "after", task) for task in files.recipe.evaluate)
+    yield from (_evaluation(files, answered, "blind", task) for task in files.recipe.evaluate)
     yield Step("Verdict", "done" if is_finished(files) else "not yet", "")
 
 
-def _evaluation(files: RunFiles, predictor: str, task: Task) -> Step:
+def _evaluation(files: RunFiles, answered: Answered, predictor: str, task: Task) -> Step:
     words = {"before": "Measure before", "after": "Measure after", "blind": "Measure with the question alone"}
-    answered = len(files.records[task.name].get(predictor, ()))
+    given = answered[task.name].get(predictor, 0)
     expected = _examples_of(files, task)
     name = f"{words[predictor]}: {task.name}"
-    if not answered:
+    if not given:
         return Step(name, "not yet", "")
     if expected is None:
-        return Step(name, "partly", f"{count(answered)} questions answered")
-    state: State = "done" if answered >= expected else "partly"
-    return Step(name, state, f"{count(answered)} of {count(expected)} questions answered")
+        return Step(name, "partly", f"{count(given)} questions answered")
+    state: State = "done" if given >= expected else "partly"
+    return Step(name, state, f"{count(given)} of {count(expected)} questions answered")
 
 
 def _examples_of(files: RunFiles, task: Task) -> int | None:

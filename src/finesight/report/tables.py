@@ -119,8 +119,8 @@ def check_rows(checks: Content) -> tuple[CheckRow, ...]:
 
 
 def environment_rows(files: RunFiles) -> tuple[tuple[str, str], ...]:
-    """Return environment.json as names and values, nested names joined by a blank."""
-    return tuple(_flatten("", files.environment))
+    """Return environment.json as names and values, nested names joined by a blank; the recipe stands elsewhere."""
+    return tuple(_flatten("", {name: value for name, value in files.environment.items() if name != "recipe"}))
 
 
 def _part_row(part: Content) -> PartRow:
@@ -182,11 +182,15 @@ def _dropped(dropped: Content) -> str:
     )
 
 
+def _in_words(value: Any) -> str:
+    return ", ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flatten(f"{name} {key}".strip(), inner)
     elif isinstance(value, list):
-        yield name, ", ".join(map(str, value))
+        yield name, "; ".join(map(_in_words, value)) if value else "none"
     elif value is not None:
         yield name, str(value)

@@ -9,12 +9,16 @@ import torch
 from transformers import TrainingArguments
 
 from finesight.recipe.train import Train
+from finesight.runtime import Engine
+from finesight.train.engines import engine_arguments
 
 VALIDATIONS = 10
 """In a run, where the recipe does not say."""
 
 
-def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> TrainingArguments:
+def training_arguments(
+    train: Train, *, output: Path, steps: int, seed: int, engine: Engine = "ddp", rows_differ: bool = False
+) -> TrainingArguments:
     """Return the arguments of a run of `steps` optimizer steps, each of which is one item of the data set."""
     eval_steps = train.eval_steps or math.ceil(steps / VALIDATIONS)
     arguments = TrainingArguments(
@@ -33,8 +37,6 @@ def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> 
         max_grad_norm=train.max_grad_norm,
         activation_checkpointing=train.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
-        bf16=train.bf16,
-        fp16=train.fp16,
         logging_steps=train.logging_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,  # it would log a NaN as a loss of 0.0
@@ -46,9 +48,11 @@ def training_arguments(train: Train, *, output: Path, steps: int, seed: int) -> 
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         seed=seed,
+        full_determinism=train.full_determinism,
         use_cpu=not torch.cuda.is_available(),
-        report_to="none",
+        report_to="none",  # trackers.py makes them
         disable_tqdm=True,
+        **engine_arguments(engine, train, rows_differ=rows_differ),
     )
     if arguments.n_gpu > 1:
         # Trainer would wrap the model in DataParallel, which takes no planned steps.

@@ -9,8 +9,9 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from finesight.processes import agree_to_stop, once
 from finesight.recipe.train import EarlyStopping
-from finesight.runtime import ProgressBar, StopRequest
+from finesight.runtime import ProgressBar, StopRequest, is_first_process
 from finesight.train.checkpoints import Best, complete_checkpoints, delete_old_checkpoints, write_best
 
 Validation = Mapping[str, Any]
@@ -45,10 +46,11 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self._metric = metric
         self._keep = keep
         self.best: Best | None = None
-        there = {checkpoint.name for checkpoint in complete_checkpoints(folder)}
+        there = once(lambda: {checkpoint.name for checkpoint in complete_checkpoints(folder)})
         for validation in past:
             if f"checkpoint-{validation['step']}" in there:
                 self._is_best(validation["step"], scores_of(validation))
+        self.note_best()
 
     def _is_best(self, step: int, scores: Mapping[str, float]) -> bool:
         score = scores[self._metric]
@@ -79,9 +81,15 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write best.json once the checkpoint it names is on disk, and only then delete what is not needed any more."""
-        if self.best is not None:
-            write_best(self._folder, self.best)
+        if not state.is_world_process_zero:
+            return
+        self.note_best()
         delete_old_checkpoints(self._folder, keep=self._keep, best=self.best)
+
+    def note_best(self) -> None:
+        """Write best.json."""
+        if self.best is not None and is_first_process():
+            write_best(self._folder, self.best)
 
 
 class StopEarly(TrainerCallback):  # type: ignore[misc]
@@ -121,14 +129,17 @@ class StopEarly(TrainerCallback):  # type: ignore[misc]
 
 
 class StopOnRequest(TrainerCallback):  # type: ignore[misc]
-    """Saves a checkpoint and stops after the step in which a person or a queue asked to stop."""
+    """Saves a checkpoint and stops after the step in which a person or a queue asked to stop.
+
+    Whichever process was asked, all of them stop.
+    """
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint and the end."""
-        if self._stop.asked:
+        if agree_to_stop(self._stop):
             control.should_log = True
             control.should_save = True
             control.should_training_stop = True

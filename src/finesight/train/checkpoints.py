@@ -1,4 +1,4 @@
-"""Which checkpoint of a stage is complete, and which one validation chose."""
+"""Which checkpoints of a stage are complete and undamaged, and which one validation chose."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from finesight.errors import WriteError
+from finesight.errors import ModelError, WriteError
 from finesight.rundir import write_text
+from finesight.runtime import say
+from finesight.train.seal import SEAL_FILE, find_damage, seal
+from finesight.tune.weights import ADAPTERS_FOLDER, PARTS_FOLDER
+from finesight.whole_files import bring_to_disk
 
 BEST_FILE = "best.json"
-LAST_FILE_WRITTEN = "trainer_state.json"
+DAMAGED = "damaged-"
+"""What stands before the name of a checkpoint that was set aside."""
 STAGING_FOLDER = "partial"
 """Where a checkpoint lies until it is whole."""
 TORCH_CANNOT_WRITE = "inline_container"
@@ -42,7 +47,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def complete_checkpoints(folder: Path) -> list[Path]:
     """Return the complete checkpoints, in no particular order."""
-    return [file.parent for file in folder.glob(f"checkpoint-*/{LAST_FILE_WRITTEN}")]
+    return [file.parent for file in folder.glob(f"checkpoint-*/{SEAL_FILE}")]
 
 
 def step_of(checkpoint: Path) -> int:
@@ -54,21 +59,33 @@ def step_of(checkpoint: Path) -> int:
 def written_whole(folder: Path, name: str) -> Iterator[None]:
     """Move the checkpoint that the block writes below `partial/` to its place, whole or not at all.
 
-    Raises `WriteError` when it cannot be written; the earlier checkpoints stay as they are.
+    When the block has ended it is on the disk itself, and a power cut does not undo it. Raises `WriteError` when it
+    cannot be written; the earlier checkpoints stay as they are.
     """
     target = folder / name
     try:
-        yield
-        shutil.rmtree(target, ignore_errors=True)  # what an earlier, incomplete one of that name left
+        with full_disk_told(target):
+            yield
+            seal(folder / STAGING_FOLDER / name)
+        if target.exists():  # an earlier one of that name, whose step was taken again
+            _delete(target)
         (folder / STAGING_FOLDER / name).replace(target)
+        bring_to_disk(folder)
+    finally:
+        shutil.rmtree(folder / STAGING_FOLDER, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_told(checkpoint: Path) -> Iterator[None]:
+    """Raise `WriteError` where the libraries cannot write a file of `checkpoint`: each says so in words of its own."""
+    try:
+        yield
     except SafetensorError as error:
-        raise _unwritable(target) from error
+        raise _unwritable(checkpoint) from error
     except RuntimeError as error:
         if TORCH_CANNOT_WRITE not in str(error):
             raise
-        raise _unwritable(target) from error
-    finally:
-        shutil.rmtree(folder / STAGING_FOLDER, ignore_errors=True)
+        raise _unwritable(checkpoint) from error
 
 
 def _unwritable(checkpoint: Path) -> WriteError:
@@ -84,8 +101,46 @@ def delete_old_checkpoints(folder: Path, *, keep: int, best: Best | None) -> Non
     ordered = sorted(complete_checkpoints(folder), key=step_of)
     old = [checkpoint for checkpoint in ordered[:-1] if best is None or checkpoint.name != best.checkpoint]
     for checkpoint in old[: max(0, len(ordered) - keep)]:
-        (checkpoint / LAST_FILE_WRITTEN).unlink()  # first, so that one deleted by half does not count
-        shutil.rmtree(checkpoint)
+        _delete(checkpoint)
+
+
+def _delete(checkpoint: Path) -> None:
+    (checkpoint / SEAL_FILE).unlink(missing_ok=True)  # first, so that one deleted by half does not count
+    shutil.rmtree(checkpoint)
+
+
+def tidy_checkpoints(folder: Path) -> None:
+    """Set aside what is damaged, and delete what a killed process left by half: what then is there can be trusted.
+
+    Where the best checkpoint is damaged, or gone, so are those after it and best.json: training goes back to the last
+    one before, and comes to the best one again.
+    """
+    shutil.rmtree(folder / STAGING_FOLDER, ignore_errors=True)
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / SEAL_FILE).exists():
+            shutil.rmtree(checkpoint)
+        elif damage := find_damage(checkpoint):
+            aside = checkpoint.with_name(DAMAGED + checkpoint.name)
+            shutil.rmtree(aside, ignore_errors=True)
+            checkpoint.replace(aside)
+            say(f"warning: {checkpoint} is damaged ({damage}); it is not used, and kept as {aside.name}")
+    best = read_best(folder)
+    if best is None or (folder / best.checkpoint).exists():
+        return
+    say(f"warning: {folder / best.checkpoint}, the best one, is lost: training goes back to the one before it")
+    for checkpoint in complete_checkpoints(folder):
+        if step_of(checkpoint) > best.step:
+            _delete(checkpoint)
+    (folder / BEST_FILE).unlink()
+
+
+def require_undamaged(checkpoint: Path) -> None:
+    """Raise `ModelError` when a checkpoint is there, and what was learned is damaged; optimizers are not looked at."""
+    if checkpoint.is_dir() and (damage := find_damage(checkpoint, below=(ADAPTERS_FOLDER, PARTS_FOLDER))):
+        raise ModelError(
+            f"{checkpoint}: the best checkpoint is damaged ({damage})",
+            hint="restore it from a copy, or let `finesight run --resume` train again from the one before it",
+        )
 
 
 def read_best(folder: Path) -> Best | None:

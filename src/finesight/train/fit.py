@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from transformers import set_seed
 
-from finesight.errors import DataError, Interrupted
+from finesight.errors import DataError
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
+from finesight.processes import agree_to_stop, once
 from finesight.recipe.recipe import Stage
 from finesight.recipe.train import Train
 from finesight.rundir import RunDir
-from finesight.runtime import StopRequest, progress, say
+from finesight.runtime import Engine, StopRequest, chosen_engine, is_first_process, process_index, progress, say
 from finesight.train.arguments import training_arguments
-from finesight.train.batches import PlannedSteps
+from finesight.train.batches import PlannedSteps, deaths_told
 from finesight.train.callbacks import KeepBest, ShowProgress, StopEarly, StopOnRequest, Validation
-from finesight.train.checkpoints import Best, last_checkpoint, read_best, step_of, write_best
+from finesight.train.checkpoints import (
+    Best,
+    last_checkpoint,
+    read_best,
+    require_undamaged,
+    step_of,
+    tidy_checkpoints,
+    write_best,
+)
+from finesight.train.engines import differ, spreads
 from finesight.train.losses import LossSums
+from finesight.train.spread import SpreadModel, without_renaming_warnings
 from finesight.train.step_plan import examples_in_epoch, plan_steps
+from finesight.train.trackers import make_trackers
 from finesight.train.trainer import BranchTrainer
 from finesight.train.validation import validation_losses
 from finesight.tune.weights import load_trained
@@ -42,28 +57,36 @@ def fit(
 ) -> Best:
     """Train one stage and leave `loaded` with the checkpoint that validation chose.
 
-    Goes on from the last complete checkpoint where an earlier start left one. Raises `Interrupted` when asked to
-    stop, after saving a checkpoint.
+    Goes on from the last undamaged checkpoint where an earlier start left one. Raises `Interrupted` when asked to
+    stop, after saving a checkpoint, and `UserError` when a process that reads ahead has died.
     """
     folder = run.checkpoints(stage.name)
-    if (done := read_best(folder)) and done.finished:
+    once(partial(tidy_checkpoints, folder))
+    if (done := once(partial(read_best, folder))) and done.finished:
         return finish(loaded, folder)
     set_seed(run.recipe.seed)
     steps = plan_steps(learned, stage.train, run.recipe.seed)
-    resumed = go_back(run, stage.name, len(steps))
-    past = [row for row in run.metrics() if row["stage"] == stage.name]
+    resumed, past = once(partial(go_back, run, stage.name, len(steps)))
     callbacks = make_callbacks(stage.train, folder, [row for row in past if row["kind"] == "validation"])
-    arguments = training_arguments(stage.train, output=folder, steps=len(steps), seed=run.recipe.seed)
+    engine = chosen_engine()
+    # Each process draws other random numbers, or dropout would fall on the same places of all rows.
+    seed = run.recipe.seed + process_index()
+    arguments = training_arguments(
+        stage.train, output=folder, steps=len(steps), seed=seed, engine=engine, rows_differ=differ(learned)
+    )
+    spread = spread_model(loaded, engine, resumed)
 
     def validate() -> tuple[LossSums, dict[str, float]]:
-        sums = validation_losses(loaded, watched, max_tokens=max_tokens, stop=StopRequest())
-        scores = evaluate()
+        with spread.whole() if spread else nullcontext():
+            sums = validation_losses(loaded, watched, max_tokens=max_tokens, stop=stop)
+            scores = evaluate()
         loaded.model.train()
         return sums, scores
 
-    with progress(f"training {stage.name}", len(steps)) as bar:
+    with progress(f"training {stage.name}", len(steps)) as bar, without_renaming_warnings():
         trainer = BranchTrainer(
             loaded,
+            spread,
             arguments,
             PlannedSteps(
                 steps,
@@ -71,6 +94,7 @@ def fit(
                 max_tokens=max_tokens,
                 rank=arguments.process_index,
                 ranks=arguments.world_size,
+                in_step=spread is not None,
             ),
             train=stage.train,
             validate=validate,
@@ -78,22 +102,45 @@ def fit(
             stage=stage.name,
             steps_in_epoch=examples_in_epoch(learned) / stage.train.global_batch_size,
             seconds_before=past[-1]["seconds"] if past else 0.0,
-            callbacks=[*callbacks, StopOnRequest(stop), ShowProgress(bar)],
+            callbacks=[*callbacks, *make_trackers(run, stage), StopOnRequest(stop), ShowProgress(bar)],
         )
+        if resumed and lacks_validation(past, step_of(resumed), every=arguments.eval_steps, last=len(steps)):
+            trainer.validate_late(resumed)
         if not has_stopped(callbacks):
-            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if stop.asked:
-        raise Interrupted(f"stopped at step {trainer.state.global_step} of {len(steps)} of stage {stage.name}")
+            with deaths_told():
+                trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        if spread:
+            spread.close()
+    if agree_to_stop(stop):
+        raise stop.interruption(f"stopped at step {trainer.state.global_step} of {len(steps)} of stage {stage.name}")
     return finish(loaded, folder)
 
 
-def go_back(run: RunDir, stage: str, steps: int) -> Path | None:
-    """Return the last complete checkpoint, with the run folder as it was then; None where there is none."""
+def spread_model(loaded: Loaded, engine: Engine, resumed: Path | None) -> SpreadModel | None:
+    """Return the model as an engine may take it apart, with a checkpoint's weights; None where it stays whole."""
+    if not spreads(engine):
+        return None
+    if resumed:
+        load_trained(loaded, resumed)
+    return SpreadModel(loaded, engine)
+
+
+def go_back(run: RunDir, stage: str, steps: int) -> tuple[Path | None, list[dict[str, Any]]]:
+    """Return the last complete checkpoint, with the run folder as it was then, and the stage's lines of metrics.jsonl.
+
+    None where there is no checkpoint.
+    """
     resumed = last_checkpoint(run.checkpoints(stage))
     run.drop_metrics_after(stage, step_of(resumed) if resumed else 0)
     if resumed:
         say(f"{stage}: going on from step {step_of(resumed)} of {steps}")
-    return resumed
+    return resumed, [row for row in run.metrics() if row["stage"] == stage]
+
+
+def lacks_validation(past: Sequence[Validation], step: int, *, every: int, last: int) -> bool:
+    """Return whether a validation was due after `step`, and was put off because the run was asked to stop."""
+    is_due = step % every == 0 or step == last
+    return is_due and not any(row["kind"] == "validation" and row["step"] == step for row in past)
 
 
 def make_callbacks(train: Train, folder: Path, past: Sequence[Validation]) -> list[KeepBest | StopEarly]:
@@ -110,13 +157,20 @@ def has_stopped(callbacks: Sequence[KeepBest | StopEarly]) -> bool:
 
 def finish(loaded: Loaded, folder: Path) -> Best:
     """Load the checkpoint that validation chose, and note that the stage has come to its end."""
-    best = read_best(folder)
+    best = once(partial(read_best, folder))
     assert best is not None, "a stage ends with a validation"
+    require_undamaged(folder / best.checkpoint)
     load_trained(loaded, folder / best.checkpoint)
     loaded.model.eval()
     best = replace(best, finished=True)
-    write_best(folder, best)
+    if is_first_process():
+        write_best(folder, best)
     return best
+
+
+def has_begun(run: RunDir, stage: Stage) -> bool:
+    """Return whether an earlier start of the run came as far as this stage's training."""
+    return run.checkpoints(stage.name).is_dir()
 
 
 def can_choose(watched: Sequence[Encoded]) -> bool:

@@ -29,6 +29,12 @@ class LossSums:
             self.sums[key] = self.sums.get(key, 0.0) + float(piece.sum())
             self.tokens[key] += count
 
+    def plus(self, other: LossSums) -> LossSums:
+        """Return the sums of both."""
+        keys = [*self.sums, *(key for key in other.sums if key not in self.sums)]
+        sums = {key: self.sums.get(key, 0.0) + other.sums.get(key, 0.0) for key in keys}
+        return LossSums(sums, self.tokens + other.tokens)
+
     def mean(self, *, role: str | None = None, source: str | None = None) -> float:
         """Return the loss per learned token, of one role or source where given; NaN where there was no token."""
         keys = [key for key in self.tokens if (source in (None, key[0])) and (role in (None, key[1]))]

@@ -16,7 +16,9 @@ def require_machine(stages: Iterable[Stage]) -> None:
     """Raise `UserError` when a stage cannot be trained with what is installed, or without a GPU."""
     for stage in stages:
         require_optimizer(stage.train)
-        if not torch.cuda.is_available():
+        if torch.cuda.is_available():
+            _require_bfloat16(stage.train)
+        else:
             _require_no_gpu(stage.train)
 
 
@@ -29,7 +31,14 @@ def require_optimizer(train: Train) -> None:
         )
 
 
+def _require_bfloat16(train: Train) -> None:
+    if train.bf16 and not torch.cuda.is_bf16_supported():
+        name = torch.cuda.get_device_name()
+        raise UserError(f"train.bf16: {name} does not compute in bfloat16", hint="train.fp16: true")
+
+
 def _require_no_gpu(train: Train) -> None:
+    # On a CPU accelerate would compute in float32 instead of float16 and say nothing, and bitsandbytes would not page.
     if train.optim.startswith("paged"):
         raise UserError(
             f"train.optim: {train.optim} needs a GPU, between whose memory and the machine's it moves its pages",

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from finesight.errors import UserError
 from finesight.models.loaded import Loaded
-from finesight.models.parts import PartMap, bare_name, bare_parameters, is_4_bit
+from finesight.models.parts import PartMap, bare_name, bare_parameters, is_quantized
 from finesight.models.reach import reachable_parameters
 from finesight.recipe.recipe import Stage
 from finesight.recipe.train import Train
@@ -34,13 +34,18 @@ def prepare_model(loaded: Loaded, tune: Tune, train: Train) -> dict[str, Any]:
 
     Raises `CheckFailed` when what learns is not what the recipe asked for.
     """
+    table = prepare_and_audit(loaded, tune, train)
+    require_sound(table)
+    return table
+
+
+def prepare_and_audit(loaded: Loaded, tune: Tune, train: Train) -> dict[str, Any]:
+    """Do the same, and return the table with its refusals whether or not there are any."""
     twin = loaded.meta_twin()
     described = frozenset(name for name, _ in twin.named_parameters())
     reachable = reachable_parameters(twin)
     set_trainable(loaded, tune, reachable)
-    table = audit_parameters(loaded.model, loaded.parts, reachable, described, tune, train)
-    require_sound(table)
-    return table
+    return audit_parameters(loaded.model, loaded.parts, reachable, described, tune, train)
 
 
 def describe_parameters(model: PreTrainedModel, parts: PartMap, stage: Stage) -> dict[str, Any]:
@@ -157,12 +162,12 @@ def find_targets(model: nn.Module, parts: PartMap, part: PartName, spec: Lora, r
 def merge_adapters(loaded: Loaded) -> None:
     """Merge adapters into the weights they sit on, so that a further stage builds on them.
 
-    Raises `UserError` for 4-bit weights: what is merged would be rounded to 4 bits, and much of it lost.
+    Raises `UserError` for quantised weights: what is merged would be rounded to 4 or 8 bits, and much of it lost.
     """
     if isinstance(loaded.model, PeftModel):
-        if any(is_4_bit(parameter) for parameter in loaded.model.parameters()):
+        if any(is_quantized(parameter) for parameter in loaded.model.parameters()):
             raise UserError(
-                "adapters cannot be merged into 4-bit weights without losing what they learned",
+                "adapters cannot be merged into quantised weights without losing what they learned",
                 hint="tune in one stage, or set model.quantization: none",
             )
         for parameter in bare_parameters(loaded.model):
@@ -180,7 +185,7 @@ def _linear_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _require_trainable(parameter: nn.Parameter, name: str) -> None:
-    if is_4_bit(parameter):
+    if is_quantized(parameter):
         raise UserError(
             f"{name} is quantised and cannot be trained in full",
             hint="tune this part by lora, or set model.quantization: none",

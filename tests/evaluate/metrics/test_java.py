@@ -80,6 +80,16 @@ def test_a_kept_program_answers_again_without_a_new_start(stand_in: Path, tmp_pa
     program.end()
 
 
+def test_what_asks_a_run_to_stop_does_not_stop_a_program(stand_in: Path, tmp_path: Path) -> None:
+    signals = "".join(f"kill -{name} $$\n" for name in ("INT", "TERM", "USR1"))
+    stand_in.write_text(f"#!/bin/sh\nwhile read line; do\n{signals}echo $line\ndone\n")
+    assert java.answer_lines("echo", [], ["a", "b"], tmp_path) == ["a", "b"]
+    program = java.KeptProgram("echo", [], tmp_path)
+    assert program.answer(["a"]) == ["a"]
+    assert program.answer(["b"]) == ["b"]
+    program.end()
+
+
 def test_a_kept_program_that_fails_is_told_and_begins_anew(stand_in: Path, tmp_path: Path) -> None:
     stand_in.write_text("#!/bin/sh\nread line\necho $line\necho no memory >&2\nexit 3\n")
     program = java.KeptProgram("METEOR", [], tmp_path)

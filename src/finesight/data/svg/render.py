@@ -17,6 +17,7 @@ from PIL import Image
 from finesight.data.images import decode
 from finesight.data.svg.markup import parse_svg
 from finesight.errors import DataError, UserError
+from finesight.runtime import sheltered
 
 MAX_SIZE_PIXELS = 4096
 TIME_LIMIT_SECONDS = 20.0
@@ -101,7 +102,7 @@ class _Renderer:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             command = [sys.executable, "-P", str(_PROGRAM)]  # -P: the files beside it are no modules of its own
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+            self._process = subprocess.Popen(sheltered(command), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
             self._owner = os.getpid()
         return self._process
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from finesight.errors import FinesightError, UserError
+from finesight.runtime import sheltered
 
 START_SECONDS = 300.0
 """What a program may take however little it is given: on a busy machine, METEOR reads its tables for a minute."""
@@ -61,7 +62,7 @@ class KeptProgram:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._exchange: threading.Thread | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+        self._errors: IO[bytes] | None = None
         atexit.register(self.end)
 
     def answer(self, lines: Sequence[str]) -> list[str]:
@@ -76,31 +77,34 @@ class KeptProgram:
             self.end()
             raise _too_slow(self._name, seconds, lines)
         if len(answers) < len(lines):
-            code = process.wait()
-            self.end()
-            self._errors.seek(0)
-            raise _failed(self._name, code, self._errors.read())
+            raise _failed(self._name, process.wait(), self.end())
         return answers
 
-    def end(self) -> None:
-        """End the program; a later question starts it again."""
+    def end(self) -> bytes:
+        """End the program, and return what it has said on stderr; a later question starts it again."""
         process, self._process = self._process, None
-        if process is None:
-            return
+        errors, self._errors = self._errors, None
+        if process is None or errors is None:
+            return b""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what it has started itself would keep its pipes open
         if self._exchange is not None:
             self._exchange.join()
         process.communicate()
+        with errors:
+            errors.seek(0)
+            return errors.read()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        command = _command(self._name, self._command)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
         self._process = subprocess.Popen(
-            _command(self._name, self._command),
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=self._folder,
-            start_new_session=True,
+            start_new_session=True,  # a group of its own, to be ended with all that it starts
         )
         return self._process
 
@@ -126,7 +130,7 @@ def _write(pipe: IO[bytes], asked: bytes) -> None:
 
 
 def _command(name: str, arguments: Sequence[str]) -> list[str]:
-    return [_java(name), *_SAME_EVERYWHERE, *arguments]
+    return sheltered([_java(name), *_SAME_EVERYWHERE, *arguments])
 
 
 def _as_input(lines: Sequence[str]) -> bytes:

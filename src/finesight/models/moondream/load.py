@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from finesight.errors import ModelError
 from finesight.models.loaded import Loaded, Traits
 from finesight.models.location import locate
 from finesight.models.moondream.checkpoint import fill, fit_config, open_checkpoint
@@ -28,10 +27,6 @@ MOONDREAM_TRAITS = Traits(sees_images=True, takes_custom_mask=True)
 
 def load_moondream(spec: MoondreamModel, *, data_root: Path, dtype: torch.dtype) -> Loaded:
     """Return the revision ready for use. Raises `ModelError` when it is incomplete, or its tensors do not fit it."""
-    if spec.quantization != "none":
-        raise ModelError(
-            "moondream2 cannot be quantised here", hint="set quantization: none; in bfloat16 its weights take 3.5 GiB"
-        )
     location = locate(spec.name_or_path, spec.revision, data_root)
     config = read_moondream_config(location)
     checkpoint = open_checkpoint(location)

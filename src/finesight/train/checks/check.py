@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from finesight.errors import CheckFailed
+from finesight.numerals import plural
+from finesight.runtime import say
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,19 @@ class Check:
 def describe_checks(checks: Iterable[Check]) -> dict[str, Any]:
     """Return a stage's entry of checks.json."""
     return {"checks": [asdict(check) for check in checks]}
+
+
+def say_what_was_checked(checks: Sequence[Check], *, of_stand_ins: bool) -> None:
+    """Write to the log how many checks passed, and what the others warn of: once, what several stages have alike.
+
+    What stand-ins are warned of, as that they are few, is only counted.
+    """
+    warnings = list(dict.fromkeys(check for check in checks if check.status == "warning"))
+    for check in () if of_stand_ins else warnings:
+        say(f"warning: {check.name}: {check.message}" + (f" (hint: {check.hint})" if check.hint else ""))
+    passed = sum(check.status == "pass" for check in checks)
+    where = ", in checks.json: the stand-ins may be why" if of_stand_ins and warnings else ""
+    say(f"checked: {passed} passed, {plural(len(warnings), 'warning')}{where}")
 
 
 def require_passed(checks: Iterable[Check]) -> None:

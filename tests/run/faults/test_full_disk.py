@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from small_runs import Ended, Finesight, WriteRecipe, contents, losses, scores, whole
 from transformers import TrainerState
 
-from finesight import opening
+from finesight import opening, rundir
 from finesight import run as whole_run
 from finesight.rundir import RunDir, read_lines
 from finesight.train import callbacks
@@ -69,82 +69,76 @@ def require_readable(run: Path) -> None:
     assert not list(run.rglob("*partial*"))
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "number", "told"),
-    [
-        (whole_run, "keep_model", 1, "run/model: the model cannot be written"),
-        (opening, "save_tokenizer", 1, "File too large"),
-        (RunDir, "save", 1, "run/data.json: File too large"),
-        (BranchTrainer, "_save_checkpoint", 2, "checkpoint-8: the checkpoint cannot be written ("),
-        (BranchTrainer, "_save_optimizer_and_scheduler", 2, "checkpoint-8: the checkpoint cannot be written ("),
-        (TrainerState, "save_to_json", 2, "File too large"),
-        (whole_run, "judge", 1, "run/verdict.json: File too large"),
-        (whole_run, "write_report", 1, "run/report.html: File too large"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
+TOO_LARGE, NO_ROOM = "File too large", "the disk is full"
+Fault = tuple[Any, str, int, str, bool]
+"""Where the disk takes no more: before the how manyth call in a start, what is then told, and whether nothing at all
+fits any more, or no file may grow."""
+FAULTS: Sequence[Fault] = (
+    (whole_run, "keep_model", 1, "run/model: the model cannot be written", False),
+    (opening, "save_tokenizer", 1, TOO_LARGE, False),
+    (RunDir, "save", 1, f"run/data.json: {TOO_LARGE}", False),
+    (opening, "write_thumbnail", 2, NO_ROOM, True),
+    (BranchTrainer, "_save_checkpoint", 2, "checkpoint-8: the checkpoint cannot be written (", False),
+    (BranchTrainer, "_save_optimizer_and_scheduler", 1, "checkpoint-8: the checkpoint cannot be written (", False),
+    (TrainerState, "save_to_json", 1, TOO_LARGE, False),
+    (callbacks, "write_best", 2, NO_ROOM, True),
+    (whole_run, "judge", 1, f"run/verdict.json: {TOO_LARGE}", False),
+    (whole_run, "write_report", 1, f"run/report.html: {TOO_LARGE}", False),
 )
-def test_a_file_that_can_grow_no_further(
-    owner: Any,
-    name: str,
-    number: int,
-    told: str,
-    finesight: Finesight,
-    write_recipe: WriteRecipe,
-    tmp_path: Path,
-    limit_files: LimitFiles,
-    undisturbed: Path,
+"""In the order in which a run comes there; each start goes on until it meets the next."""
+
+
+def test_a_disk_that_is_full_wherever_it_can_be(
+    finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path, limit_files: LimitFiles, undisturbed: Path
 ) -> None:
-    recipe, run = write_recipe(), tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        before_call(patch, owner, name, number, lambda *_, **__: limit_files(1000))
-        ended = finesight("run", recipe, "--output", run, *SMALL)
-    limit_files(None)
-    stopped_and_resumed(finesight, run, undisturbed, ended, told)
-
-
-@pytest.mark.parametrize(("method", "number"), [("append_records", 3), ("append_metrics", 6)])
-def test_a_line_that_is_torn(
-    method: str,
-    number: int,
-    finesight: Finesight,
-    write_recipe: WriteRecipe,
-    tmp_path: Path,
-    limit_files: LimitFiles,
-    undisturbed: Path,
-) -> None:
-    recipe, run = write_recipe(), tmp_path / "run"
-    file = {"append_records": run / "evaluation/before/held_out.jsonl", "append_metrics": run / "metrics.jsonl"}[method]
-    with pytest.MonkeyPatch.context() as patch:
-        before_call(patch, RunDir, method, number, lambda *_: limit_files(file.stat().st_size + 50))
-        ended = finesight("run", recipe, "--output", run, *SMALL)
-    limit_files(None)
-    assert not file.read_bytes().endswith(b"\n"), "the line should be torn for this test"
-    assert len(list(read_lines(file))) >= number - 1
-    stopped_and_resumed(finesight, run, undisturbed, ended, f"{file}: File too large")
-
-
-@pytest.mark.parametrize(("owner", "name"), [(callbacks, "write_best"), (opening, "write_thumbnail")])
-def test_a_disk_without_any_room(
-    owner: Any, name: str, finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path, undisturbed: Path
-) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    recipe, run = write_recipe(), tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        before_call(patch, owner, name, 2, refuse)
-        ended = finesight("run", recipe, "--output", run, *SMALL)
-    stopped_and_resumed(finesight, run, undisturbed, ended, "the disk is full")
+    run = tmp_path / "run"
+    arguments: tuple[object, ...] = (write_recipe(), "--output", run)
+    for owner, name, number, told, is_full in FAULTS:
+        with pytest.MonkeyPatch.context() as patch:
+            before_call(patch, owner, name, number, refuse if is_full else lambda *_, **__: limit_files(1000))
+            ended = finesight("run", *arguments, *SMALL)
+        limit_files(None)
+        require_told(ended, run, told)
+        arguments = ("--resume", run)
+    assert finesight("report", run).code == 0
+    require_whole(finesight, run, undisturbed)
 
 
-def stopped_and_resumed(finesight: Finesight, run: Path, undisturbed: Path, ended: Ended, told: str) -> None:
-    """What has stopped is told and left in order; resumed, it gives what an undisturbed run gives."""
+def test_a_line_that_is_torn(
+    finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path, limit_files: LimitFiles, undisturbed: Path
+) -> None:
+    run = tmp_path / "run"
+    arguments: tuple[object, ...] = (write_recipe(), "--output", run)
+    for file, method, number in (
+        (run / "evaluation/before/held_out.jsonl", "append_records", 3),
+        (run / "metrics.jsonl", "append_metrics", 6),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            before_call(patch, RunDir, method, number, lambda *_, file=file: limit_files(file.stat().st_size + 50))
+            ended = finesight("run", *arguments, *SMALL)
+        limit_files(None)
+        assert not file.read_bytes().endswith(b"\n"), "the line should be torn for this test"
+        assert len(list(read_lines(file))) >= number - 1
+        require_told(ended, run, f"{file}: File too large")
+        assert finesight("report", run).code == 0
+        arguments = ("--resume", run)
+    require_whole(finesight, run, undisturbed)
+
+
+def require_told(ended: Ended, run: Path, told: str) -> None:
+    """What has stopped is told and left in order."""
     assert ended.code == 2, ended.stderr
     assert told in ended.stderr
     assert f"hint: make room, then go on with: finesight run --resume {run}" in ended.stderr
     assert "Traceback" not in ended.stderr
     require_readable(run)
-    assert finesight("report", run).code == 0
+
+
+def require_whole(finesight: Finesight, run: Path, undisturbed: Path) -> None:
+    """Resumed, a run gives what an undisturbed one gives."""
     resumed = finesight("run", "--resume", run, *SMALL)
     assert resumed.code == 0, resumed.stderr
     assert losses(run) == losses(undisturbed)
@@ -157,7 +151,7 @@ def test_a_run_that_cannot_even_begin_leaves_no_folder(
     recipe, run = write_recipe(), tmp_path / "run"
     before = contents(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        before_call(patch, RunDir, "begin", 1, lambda *_: limit_files(1000))
+        before_call(patch, rundir, "dump_recipe", 1, lambda *_: limit_files(1000))
         ended = finesight("run", recipe, "--output", run)
     limit_files(None)
     assert ended.code == 2

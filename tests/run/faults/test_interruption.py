@@ -6,41 +6,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Finesight, WriteRecipe, contents, environment, losses, read_json_lines, scores, whole
+from separate_runs import FEW_TOKENS, LONGER, StartRun, wait_until
+from small_runs import Finesight, WriteRecipe, contents, losses, read_json_lines, scores, whole
 
 from finesight.rundir import RunDir, read_lines
 from finesight.runtime import StopRequest
-
-FEW_TOKENS = 64
-LONGER: dict[str, Any] = {
-    "data": {
-        "train": [{"kind": "scenes", "scenes": 60, "questions_per_scene": 4, "image_size": 32}],
-        "split": {"validation": 0.1, "test": 0.4},
-    },
-    "train": {
-        "max_steps": 80,
-        "global_batch_size": 8,
-        "learning_rate": 5e-3,
-        "logging_steps": 1,
-        "eval_steps": 25,
-        "save_steps": 15,
-    },
-}
-"""Long enough to be stopped from outside."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The longer run, undisturbed."""
-    return whole(tmp_path_factory.mktemp("undisturbed"), LONGER, max_tokens=FEW_TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -49,43 +25,35 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return whole(tmp_path_factory.mktemp("reference"), {})
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "finesight", "run", *map(str, arguments), "--max-tokens-per-device", str(FEW_TOKENS)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-
-
-def stop_at(process: subprocess.Popen[str], file: Path, lines: int, number: signal.Signals) -> tuple[int, str]:
-    """Send a signal once `file` has so many lines; return exit code and stderr."""
-    deadline = time.monotonic() + 120
-    while not file.exists() or file.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, f"{file} does not grow"
-        time.sleep(0.002)
-    process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    return process.returncode, told
-
-
 def test_a_run_stopped_three_times_ends_as_one_that_nobody_stopped(
-    finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path, undisturbed: Path
+    finesight: Finesight, write_recipe: WriteRecipe, start_run: StartRun, tmp_path: Path, longer_undisturbed: Path
 ) -> None:
-    run = tmp_path / "run"
-    resume = f"go on with: finesight run --resume {run}"
+    run, undisturbed = tmp_path / "a run", longer_undisturbed
+
+    def stop_at(file: Path, lines: int, number: signal.Signals, *arguments: object) -> tuple[int | None, str]:
+        """Start a run, send it a signal once `file` has so many lines; return exit code and what it said."""
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        process = start_run(log, *arguments, "--max-tokens-per-device", FEW_TOKENS)
+        assert wait_until(lambda: file.exists() and file.read_bytes().count(b"\n") >= lines, process), log.read_text()
+        os.kill(process.pid, number)
+        process.join(60)
+        return process.exitcode, log.read_text(encoding="utf-8")
+
+    resume = f"go on with: finesight run --resume '{run}'\n"
     answers, metrics = run / "evaluation/before/held_out.jsonl", run / "metrics.jsonl"
 
-    code, told = stop_at(start(write_recipe(**LONGER), "--output", run), answers, 20, signal.SIGINT)
+    code, told = stop_at(answers, 8, signal.SIGINT, write_recipe(**LONGER), "--output", run)
     assert (code, resume in told, "Traceback" in told) == (130, True, False), told
     answered = read_json_lines(answers)
     questions = scores(undisturbed)[0]["examples"]
-    assert 20 <= len(answered) < questions
+    assert 8 <= len(answered) < questions
     assert not metrics.exists()
     page = finesight("report", run)
     assert page.code == 0
     assert f"{len(answered)} of {questions} questions answered" in Path(page.last_line()).read_text(encoding="utf-8")
 
-    code, told = stop_at(start("--resume", run), metrics, 20, signal.SIGINT)
+    code, told = stop_at(metrics, 6, signal.SIGINT, "--resume", run)
     assert (code, resume in told, "Traceback" in told) == (130, True, False), told
     assert "stopped at step " in told
     assert read_json_lines(answers)[: len(answered)] == answered
@@ -94,10 +62,10 @@ def test_a_run_stopped_three_times_ends_as_one_that_nobody_stopped(
     page = finesight("report", run)
     assert "Train: tune" in Path(page.last_line()).read_text(encoding="utf-8")
 
-    code, told = stop_at(start("--resume", run), metrics, len(done) + 25, signal.SIGKILL)
+    code, told = stop_at(metrics, len(done) + 10, signal.SIGKILL, "--resume", run)
     assert code == -signal.SIGKILL
-    assert f"going on from step {done[-1][2]} of 80" in told
-    assert len(list(read_lines(metrics))) >= len(done) + 25
+    assert f"going on from step {done[-1][2]} of 30" in told
+    assert len(list(read_lines(metrics))) >= len(done) + 10
     assert finesight("report", run).code == 0
 
     ended = finesight("run", "--resume", run, "--max-tokens-per-device", FEW_TOKENS)
@@ -105,17 +73,18 @@ def test_a_run_stopped_three_times_ends_as_one_that_nobody_stopped(
     assert ended.last_line() == str(run)
     assert losses(run) == losses(undisturbed)
     assert scores(run) == scores(undisturbed)
-    assert scores(run)[0]["scores"]["after"]["right"] > 0, "nothing was learned, so equal scores say little"
+    assert losses(run)[-1][3] < losses(run)[0][3] - 0.1, "nothing was learned, so equal losses say little"
     identities = [record["id"] for record in read_json_lines(answers)]
     assert len(identities) == len(set(identities)) == questions
 
 
 @pytest.fixture
 def stopped_run(finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path) -> Callable[..., Path]:
-    """Stops a small run by Ctrl-C when metrics.jsonl has so many lines, and returns its folder."""
+    """Begins a small run, or goes on with it, stops it by Ctrl-C when metrics.jsonl has so many lines; its folder."""
 
     def stop(lines: int, **sections: Any) -> Path:
         real, run = RunDir.append_metrics, tmp_path / "run"
+        arguments = ("--resume", run) if run.exists() else (write_recipe(**sections), "--output", run)
 
         def counted(self: RunDir, row: dict[str, Any]) -> None:
             real(self, row)
@@ -124,7 +93,7 @@ def stopped_run(finesight: Finesight, write_recipe: WriteRecipe, tmp_path: Path)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RunDir, "append_metrics", counted)
-            ended = finesight("run", write_recipe(**sections), "--output", run)
+            ended = finesight("run", *arguments)
         assert ended.code == 130, ended.stderr
         return run
 
@@ -137,16 +106,38 @@ def resume(finesight: Finesight, run: Path) -> str:
     return ended.stderr
 
 
-@pytest.mark.parametrize(
-    "lines", [2, 5, 14, 15], ids=["in a step", "in a validation", "in the last step", "at the end"]
-)
 def test_wherever_training_stops_it_goes_on_the_same(
-    lines: int, stopped_run: Callable[..., Path], finesight: Finesight, reference: Path
+    stopped_run: Callable[..., Path], finesight: Finesight, reference: Path
 ) -> None:
-    run = stopped_run(lines)
+    whole_run = losses(reference)
+    assert [whole_run[line - 1][1:3] for line in (2, 5, 14, 15)] == [
+        ("train", 2), ("validation", 4), ("train", 12), ("validation", 12),
+    ]  # fmt: skip
+    for lines in (2, 5, 14, 15):
+        run = stopped_run(lines)
+        assert losses(run) == whole_run[: len(losses(run))]
     resume(finesight, run)
     assert losses(run) == losses(reference)
     assert scores(run) == scores(reference)
+
+
+def test_a_stage_that_a_resumed_run_begins_begins_as_it_would_have(
+    stopped_run: Callable[..., Path], finesight: Finesight, tmp_path: Path
+) -> None:
+    train = {"max_steps": 3, "global_batch_size": 8, "learning_rate": 5e-3, "logging_steps": 1, "eval_steps": 3}
+    adapters = {"vision": "full", "language": {"method": "lora", "r": 3, "lora_dropout": 0.2}}
+    sections = {
+        "tune": None,
+        "train": None,
+        "stages": [
+            {"name": "warm", "tune": {"projector": "full"}, "train": train},
+            {"name": "joint", "tune": adapters, "train": train},
+        ],
+    }
+    run = stopped_run(2, **sections)
+    resume(finesight, run)
+    (tmp_path / "whole").mkdir()
+    assert losses(run) == losses(whole(tmp_path / "whole", sections))
 
 
 def test_steps_between_two_log_lines_are_not_lost(stopped_run: Callable[..., Path], finesight: Finesight) -> None:
@@ -158,19 +149,6 @@ def test_steps_between_two_log_lines_are_not_lost(stopped_run: Callable[..., Pat
     steps = [row["step"] for row in rows]
     assert steps == sorted(set(steps))
     assert [row["seconds"] for row in rows] == sorted(row["seconds"] for row in rows)
-
-
-def test_a_checkpoint_without_its_last_file_is_not_trusted(
-    stopped_run: Callable[..., Path], finesight: Finesight, reference: Path
-) -> None:
-    run = stopped_run(11)
-    folder = run / "checkpoints/tune"
-    last = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
-    assert last.name == "checkpoint-10"
-    (last / "trainer_state.json").unlink()
-    (last / "optimizer.pt").write_bytes(b"torn")
-    assert "going on from step 8 of 12" in resume(finesight, run)
-    assert losses(run) == losses(reference)
 
 
 def test_killed_before_the_first_checkpoint_training_begins_anew(
@@ -275,7 +253,7 @@ def test_stopped_before_anything_was_written(finesight: Finesight, write_recipe:
         time.sleep(5)  # the signal arrives in here
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finesight.run.open_start", interrupt)
+        patch.setattr("finesight.checking.open_start", interrupt)
         ended = finesight("run", write_recipe(), "--output", tmp_path / "run")
     assert ended.code == 130
     assert ended.stderr == "stopped before anything was written\n"
