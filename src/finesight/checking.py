@@ -11,6 +11,7 @@ from typing import Any
 from finesight.continuing import learned_earlier, open_start, open_start_formatter
 from finesight.data.fingerprints import Fingerprints
 from finesight.data.learned_groups import LearnedEarlier
+from finesight.errors import UserError
 from finesight.evaluate.image_scores import open_scorer
 from finesight.evaluate.taking_over import require_one_process_to_reuse
 from finesight.keeping import require_keepable
@@ -77,6 +78,16 @@ def require_packages(recipe: Recipe) -> None:
         require_optimizer(stage.train)
 
 
+def check_packages(recipe: Recipe) -> Check:
+    """Return whether what the recipe needs besides finesight itself is installed, and trackers are told where to."""
+    try:
+        require_packages(recipe)
+        require_trackers(recipe)
+    except UserError as error:
+        return Check("packages", "failure", error.message, error.hint)
+    return Check("packages", "pass", "what the recipe needs is installed")
+
+
 def open_checked(run: RunDir, *, max_tokens: int) -> Sound:
     """Open a run's data and model and check both; `max_tokens` as in training. Writes nothing that stays.
 
@@ -118,6 +129,7 @@ def check_recipe(
     With `deep`, every stage is also tried on real rows, unless something has failed before; a checkpoint is
     written in `folder`, where the run will write, and deleted.
     """
+    yield check_packages(recipe)
     yield from check_published(recipe.model, data_root)
     sets, _, checks = read_sets(recipe, data_root, learned_earlier(recipe, data_root))
     yield from checks

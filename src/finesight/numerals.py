@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,12 @@ def count(number: int) -> str:
 def plural(number: int, noun: str) -> str:
     """Return `1 image`, `63 images`."""
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def number_or_range(numbers: Collection[int]) -> str:
+    """Return `2` where all numbers are that, else `2 to 17`. There must be one at least."""
+    least, most = min(numbers), max(numbers)
+    return count(least) if least == most else f"{count(least)} to {count(most)}"
 
 
 def loss(value: float) -> str:

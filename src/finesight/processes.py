@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from finesight.errors import EndedElsewhere, FinesightError, UserError
-from finesight.runtime import Asker, StopRequest, chosen_engine, is_first_process, process_count
+from finesight.runtime import ENGINE_VARIABLE, Asker, StopRequest, chosen_engine, is_first_process, process_count
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +71,8 @@ def joined() -> Iterator[Others]:
     if process_count() == 1 and chosen_engine() == "ddp":
         yield Others(None)
         return
+    # When one process ends on an error, the C++ of the others prints its stack before they can be told why.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import torch
     from torch import distributed
     from torch.distributed.distributed_c10d import PrefixStore
@@ -97,11 +99,27 @@ def joined() -> Iterator[Others]:
         atexit.register(os._exit, 0)
 
 
+def launch_options() -> list[str]:
+    """Return what `finesight launch` starts processes like these on this machine by; nothing where one is alone."""
+    engine = chosen_engine()
+    if process_count() == 1 and engine == "ddp":
+        return []
+    import torch
+
+    here = os.environ.get("LOCAL_WORLD_SIZE", str(process_count()))
+    spreading = [] if engine == "ddp" else ["--engine", engine]
+    return ["--gpus" if torch.cuda.is_available() else "--processes", here, *spreading]
+
+
 def _meeting_place() -> Store:
     if lacking := [name for name in _NEEDED if name not in os.environ]:
+        engine = chosen_engine()
+        asked = f"WORLD_SIZE={process_count()}" if process_count() > 1 else f"{ENGINE_VARIABLE}={engine}"
         raise UserError(
-            f"several processes were asked for, but {lacking[0]} is not set: they cannot find each other",
-            hint="start them with `finesight launch` or torchrun",
+            f"{asked} is for processes that a launcher starts, but {lacking[0]} is not set: they cannot find each "
+            "other",
+            hint=f"start them with `finesight launch --engine {engine}` or torchrun; for one process, unset both "
+            f"WORLD_SIZE and {ENGINE_VARIABLE}",
         )
     from torch.distributed.rendezvous import rendezvous
 

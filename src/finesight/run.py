@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +28,11 @@ from finesight.opening import (
 from finesight.processes import first_goes_first, make_alike, once
 from finesight.recipe.model import TextModel
 from finesight.report.page import write_report
-from finesight.resuming import describe_beginning
+from finesight.resuming import describe_beginning, take_up
 from finesight.rundir import MEASURED, RunDir
 from finesight.runtime import KeepImages, StopRequest, is_first_process, say
 from finesight.train.checks.check import describe_checks
-from finesight.train.fit import fit
+from finesight.train.fit import fit, with_checkpoints
 from finesight.train.reproducible import seed_everything
 from finesight.train.step_plan import TRAINING_TOKENS
 from finesight.tune.prepare import prepare_model
@@ -52,7 +53,9 @@ def fine_tune(
     over for `before` where all that decides them is equal. What an earlier start of this run has finished is not done
     again.
     """
+    run, changes = once(partial(take_up, run, with_checkpoints(run)))
     recipe = run.recipe
+    say(f"{recipe.name} → {run.path}")
     require_possible(recipe, keep, earlier)
     seed_everything(recipe)
     # Validation, probe and preflight stand beside the optimizer's state in memory: they keep to what training keeps to.
@@ -63,7 +66,7 @@ def fine_tune(
 
     # Nothing is written before this line: a recipe that cannot work leaves no folder behind.
     stop.listen()
-    _begin(run, sound)
+    _begin(run, sound, changes)
     with first_goes_first():
         keep_images(loaded, keep, recipe, tokens.images())
     asked = [task.task for task in tokens.tasks]
@@ -102,10 +105,10 @@ def fine_tune(
     return run
 
 
-def _begin(run: RunDir, sound: Sound) -> None:
+def _begin(run: RunDir, sound: Sound, changes: Sequence[str]) -> None:
     """Make the run folder, or take it up again, with what the run rests on."""
     environment = describe_run_environment(run.data_root, run.recipe.seed, str(sound.loaded.device))
-    run.begin({**environment, **describe_beginning(run.recipe, sound.fingerprints)})
+    run.begin({**environment, **describe_beginning(run.recipe, sound.fingerprints, changes)})
     run.save("learned", describe_learned(sound.sets, sound.past))
     run.save("data", {**sound.description, "dropped": list(sound.tokens.dropped)})
     if is_first_process():

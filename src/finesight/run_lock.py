@@ -21,6 +21,7 @@ LOCK_FILE = "run.lock"
 _TRIES = 4
 _PAUSE_SECONDS = 0.05
 """A reader that looks whether the lock is held holds it for a moment."""
+_WAIT = "wait for it or stop it, or give another --output"
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What a file system says that knows no locks, as Lustre mounted without `flock`."""
 
@@ -78,6 +79,12 @@ def _there(folder: Path) -> Iterator[None]:
                 empty.rmdir()
 
 
+def require_unheld(folder: Path) -> None:
+    """Raise `UserError` where another process is at the run in `folder`; nothing is taken, and nothing changed."""
+    if holder := who_holds(folder):
+        raise _refusal(folder, holder, _WAIT)
+
+
 def who_holds(folder: Path) -> Holder | None:
     """Return the process that is at the run in `folder`; None where there is none, or it was killed."""
     try:
@@ -124,23 +131,21 @@ def _lock(file: TextIO) -> None:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             if not remaining:
-                raise _refusal(file, "wait for it or stop it, or give another --output") from error
+                raise _refusal(Path(file.name).parent, _read(file), _WAIT) from error
             time.sleep(_PAUSE_SECONDS)
         except OSError as error:
             if error.errno not in _NO_LOCKS_HERE:
                 raise
             if (holder := _read(file)) and not holder.is_gone():
                 hint = f"wait for it or stop it; if it has ended, delete {file.name}: this file system has no locks"
-                raise _refusal(file, hint) from error
+                raise _refusal(Path(file.name).parent, holder, hint) from error
             return
         else:
             return
 
 
-def _refusal(file: TextIO, hint: str) -> UserError:
-    return UserError(
-        f"{Path(file.name).parent}: another process is at this run ({_read(file) or 'unknown'})", hint=hint
-    )
+def _refusal(folder: Path, holder: Holder | None, hint: str) -> UserError:
+    return UserError(f"{folder}: another process is at this run ({holder or 'unknown'})", hint=hint)
 
 
 def _is_still(path: Path, file: TextIO) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,10 @@ END = "end"
 """The file that says how a run ended which did not come to its end."""
 RUNS = Path("runs")
 """Where runs lie when nobody says otherwise."""
+_WRITTEN_ANEW = ("data", "verdict")
+"""What a run writes anew when it goes on, whatever is there."""
+_OF_LAST_START = ("data_root", "recipe", "recipe_changes")
+"""What environment.json says of the last start, where all else is of the first."""
 MEASURED = "model"
 """The predictor of a folder that `finesight evaluate` made: one model, measured and not tuned."""
 
@@ -38,6 +43,12 @@ MEASURED = "model"
 def how_to_go_on(path: Path) -> str:
     """Return the command that goes on with the run in a folder, as a shell takes it."""
     return command_line("run", "--resume", path)
+
+
+def how_to_measure_on(path: Path) -> str:
+    """Return how to go on with an evaluation that was stopped: in another folder, from its answers."""
+    taking_over = shlex.join(["--reuse", str(path)])
+    return f"the same `finesight evaluate` with `{taking_over}` and another --output goes on from its answers"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -112,9 +123,9 @@ class RunDir:
 
     @property
     def how_compared(self) -> str:
-        """The hint that names the scores of an evaluation, or how those of captioners are compared."""
+        """The hint that says where an evaluation's scores are or come from, or how those of captioners are compared."""
         if not isinstance(self.asked, CaptionersRecipe):
-            return f"its scores are in {self.path / 'scores.json'}"
+            return _where_its_scores_are(self.path)
         named = [f"{self.path}@{name}" for name in (*self.asked.names, "majority")[:2]]
         command = command_line("compare", *named, "--metric", self.tasks[0].metric)
         return f"compare its contenders, by any metric: {command}"
@@ -172,11 +183,18 @@ class RunDir:
             yield
 
     def begin(self, environment: Mapping[str, Any]) -> None:
-        """Write what was asked and where, before anything else; at a later start, leave the first one's as it was."""
+        """Write what was asked and where, before anything else.
+
+        A later start leaves the first one's as it was, but for where its data are and the recipe that it goes by.
+        """
         if not is_first_process():
             return
         if self.has_begun:
             self._forget_end()
+            begun = self.load("environment")
+            now = {name: environment[name] for name in _OF_LAST_START if name in environment}
+            if begun | now != begun:
+                self.save("environment", begun | now)
             return
         is_new = not self.path.exists()
         try:
@@ -230,15 +248,20 @@ class RunDir:
         write_text(self.path / f"{name}.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
     def load(self, name: str) -> dict[str, Any]:
-        """Return the content of `<name>.json`, or an empty dictionary where the run has not come so far."""
-        return _read_json(self.path / f"{name}.json")
+        """Return the content of `<name>.json`, or an empty dictionary where the run has not come so far.
+
+        Raises `UserError` when it is damaged.
+        """
+        return _read_json(self.path / f"{name}.json", self.path if name in _WRITTEN_ANEW else None)
 
     def note_end(self, content: Mapping[str, Any]) -> bool:
         """Write end.json, unless an earlier start's is there still: what was refused before `begin` changes nothing.
 
-        Returns whether it is this start's.
+        A failure gives way to a later one, which is what keeps the run from going on. Returns whether it is this
+        start's.
         """
-        is_own = self.has_begun and not (self.path / f"{END}.json").exists()
+        earlier = self.load(END)
+        is_own = self.has_begun and (not earlier or earlier["how"] == content["how"] == "failed")
         if is_own:
             self.save(END, content)
         return is_own
@@ -355,11 +378,20 @@ def _require_free(path: Path) -> None:
     if (path / LOCK_FILE).exists() and all(file.name == LOCK_FILE or _is_left_over(file) for file in path.iterdir()):
         return
     is_run = (path / RECIPE_FILE).exists()
+    if is_run and (path / "evaluation" / MEASURED).exists():
+        hint = f"{_where_its_scores_are(path)}; one from the start needs another --output too"
+        raise UserError(f"{path}: the output folder holds an evaluation", hint=hint)
     going_on = f"continue that run with `{how_to_go_on(path)}`, or " if is_run else ""
     raise UserError(
         f"{path}: the output folder holds {'another run' if is_run else 'something else'}",
         hint=f"{going_on}give another --output",
     )
+
+
+def _where_its_scores_are(path: Path) -> str:
+    """Return the hint for an evaluation of one model: where its scores are, or how it comes to have them."""
+    scores = path / "scores.json"
+    return f"its scores are in {scores}" if scores.exists() else how_to_measure_on(path)
 
 
 def _is_left_over(file: Path) -> bool:
@@ -373,8 +405,21 @@ def _lacking(path: Path) -> list[str]:
     return [name for name in (RECIPE_FILE, ENVIRONMENT_FILE) if not (path / name).is_file()]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, written_anew_by: Path | None = None) -> dict[str, Any]:
     if not path.exists():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise damaged(path, fault, written_anew_by) from fault
     return content
+
+
+def damaged(path: Path, fault: ValueError, written_anew_by: Path | None = None) -> UserError:
+    """Return the error for a JSON file that is damaged; the run that is given writes it anew when it goes on."""
+    return UserError(
+        f"{path}: damaged, it cannot be read as JSON ({fault})",
+        hint=f"it is written anew by: {how_to_go_on(written_anew_by)}"
+        if written_anew_by
+        else "finesight writes its files whole; restore this one from a copy, or run again",
+    )

@@ -13,6 +13,8 @@ import pytest
 
 from finesight.recipe.builtin import find_recipe
 from finesight.recipe.reading import read_recipe
+from finesight.run_lock import held_alone
+from finesight.rundir import RunDir
 
 SBATCH = """#!/bin/sh
 echo "sbatch: your budget pays" >&2
@@ -51,6 +53,11 @@ def login_node(tmp_path: Path) -> Path:
         (["starter", "--slurm", "--time", "soon"], "--time soon: not a time limit"),
         (["starter", "--slurm", "--venv", "nowhere"], "no virtual environment"),
         (["nothing.yaml", "--slurm"], "nothing.yaml: no such file"),
+        (["nothing.yaml", "--processes", "2"], "nothing.yaml: no such file"),
+        (["starter", "--processes", "2", "--set", "train.learning_rat=1"], "did you mean `learning_rate`?"),
+        (["starter", "--processes", "2", "--data-root", "nowhere"], "--data-root nowhere: no such folder"),
+        (["starter", "--processes", "2", "--engine", "fsdp", "--set", "train.optim=muon"], "train.optim: muon"),
+        (["--processes", "2", "--resume", "nowhere"], "not a run folder"),
         (["--slurm", "--resume", "nowhere"], "not a run folder"),
         (["starter", "--slurm", "--output", "a\nb"], "no line of a job file can hold"),
     ],
@@ -59,6 +66,7 @@ def test_what_cannot_be_started_is_refused(arguments: list[str], told: str, tmp_
     done = launch(tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
+    assert done.stderr.count("\n") <= 2, "once, whatever the number of processes"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,6 +85,46 @@ def test_a_dry_run_here_prints_what_each_process_runs(tmp_path: Path) -> None:
     assert [line.split("RANK=")[1][0] for line in done.stdout.splitlines()] == ["0", "1"]
     assert all("FINESIGHT_ENGINE=fsdp" in line for line in done.stdout.splitlines())
     assert all("finesight run starter --set seed=3" in line for line in done.stdout.splitlines())
+
+
+def test_a_run_that_has_a_process_is_not_started_again(tmp_path: Path) -> None:
+    run = RunDir.new(read_recipe(find_recipe("starter")).recipe, tmp_path / "run", tmp_path)
+    run.begin({"data_root": str(tmp_path), "recipe": {}})
+    with held_alone(run.path):
+        done = launch(tmp_path, "--resume", "run", "--processes", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"run: another process is at this run (process {os.getpid()} on ")
+
+
+def test_a_run_goes_on_with_data_that_were_moved(tmp_path: Path) -> None:
+    run = RunDir.new(read_recipe(find_recipe("starter")).recipe, tmp_path / "run", tmp_path)
+    run.begin({"data_root": str(tmp_path), "recipe": {}})
+    (tmp_path / "moved here").mkdir()
+    arguments = ("--resume", "run", "--processes", "2", "--data-root", "moved here", "--dry-run")
+    for options in ((), ("--slurm",)):
+        done = launch(tmp_path, *arguments, *options)
+        assert done.returncode == 0, done.stderr
+        assert f"--data-root '{tmp_path / 'moved here'}' --keep-images none" in done.stdout
+
+
+def test_a_missing_deepspeed_is_told_before_anything_starts(tmp_path: Path) -> None:
+    if find_spec("deepspeed"):
+        pytest.skip("DeepSpeed is installed")
+    guards = "train.guards={on_bad_loss: stop, on_spike: note}"
+    arguments = ("starter", "--processes", "2", "--engine", "zero3", "--set", guards)
+    for options in ((), ("--dry-run",)):
+        done = launch(tmp_path, *arguments, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "the engine zero3 needs DeepSpeed" in done.stderr
+
+
+def test_a_dry_run_gives_programs_json(tmp_path: Path) -> None:
+    done = launch(tmp_path, "starter", "--slurm", "--output", "r", "--dry-run", "--json", "--time", "24")
+    told = json.loads(done.stdout)
+    assert told["file"] == str(tmp_path / "r.slurm" / "job.sbatch")
+    assert told["text"].startswith("#!/bin/bash") and "#SBATCH --time=24\n" in told["text"]
+    assert done.stderr == "--time 24: SLURM reads 24 minutes; as many hours are 24:00:00\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_slurm_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

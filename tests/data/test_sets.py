@@ -195,9 +195,19 @@ def test_empty_sets_are_refused(root: Path) -> None:
     with pytest.raises(DataError, match="the task held_out has no examples") as caught:
         read_all(recipe({"train": train, "split": NO_TEST}), root)
     assert "data.split.test" in caught.value.hint
+    assert "replay" not in str(caught.value), "there is none"
     stopping = {"train": {"early_stopping": {"patience_steps": 5}}}
     with pytest.raises(DataError, match="needs a validation set"):
         read_all(recipe({"train": train, "split": {"validation": 0.0, "test": 0.1}}, **stopping), root)
+
+
+def test_groups_too_few_to_divide_are_counted(root: Path) -> None:
+    write_json(root / "special.json", vqa_rows(1))
+    with pytest.raises(DataError) as caught:
+        read_all(recipe({"train": [vqa_source("special.json")]}), root)
+    assert "the test set holds none, because 2 examples form 1 group, and" in caught.value.message
+    assert "replay" not in str(caught.value)
+    assert "data.split.look_alikes: false" in caught.value.hint
 
 
 def test_data_json_says_what_was_read(root: Path) -> None:

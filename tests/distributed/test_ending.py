@@ -43,7 +43,7 @@ def test_all_stop_together_when_one_is_asked_to_or_killed_and_nothing_is_lost(
         ended = pair(*arguments, *SMALL, before=sent)
         assert ended.codes == (RESUME_ME, RESUME_ME), ended.told
         assert ended.told.count(told) == 1, ended.told
-        assert ended.told.count(f"hint: go on with: finesight run --resume {run}\n") == 1
+        assert ended.told.count(f"hint: go on with: finesight launch --resume {run} --processes {PROCESSES}\n") == 1
         assert "Traceback" not in ended.told
         arguments = ("--resume", run)
     last = run / "checkpoints/joint/checkpoint-2"
@@ -52,7 +52,7 @@ def test_all_stop_together_when_one_is_asked_to_or_killed_and_nothing_is_lost(
     ended = pair(*arguments, *SMALL, before=Sent(signal.SIGKILL, RUN, "append_metrics", 1, to=1))
     assert ended.codes == (2, -signal.SIGKILL), ended.told
     assert ended.told.count("another process of the run has ended without a word: it was killed, or ") == 1
-    assert f"then go on with: finesight run --resume {run}\n" in ended.told
+    assert f"then go on with: finesight launch --resume {run} --processes {PROCESSES}\n" in ended.told
     assert "Traceback" not in ended.told
     ended = pair(*arguments, *SMALL, before=Sent(signal.SIGKILL, RUN, "append_metrics", 1, to=0))
     assert ended.codes[0] == -signal.SIGKILL and ended.codes[1] not in (0, None), ended

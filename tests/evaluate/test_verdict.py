@@ -175,6 +175,15 @@ def test_few_groups_are_warned_of_once(tmp_path: Path) -> None:
     assert warning.startswith("held_out: 3 groups only")
 
 
+@pytest.mark.parametrize(("empty", "warned"), [(30, True), (16, True), (15, False)])
+def test_answers_that_are_mostly_empty_are_warned_of(tmp_path: Path, empty: int, warned: bool) -> None:
+    run = new_run(tmp_path / "run", TASKS[:1])
+    run.append_records("before", "held_out", [record(number, "yes") for number in range(30)])
+    run.append_records("after", "held_out", [record(number, "" if number < empty else "yes") for number in range(30)])
+    told = f"held_out: {empty} of 30 answers are empty after tuning, 0 were before"
+    assert (told in rejudge(run)["headline"]["warnings"]) is warned
+
+
 def test_the_order_of_the_records_does_not_matter(tmp_path: Path) -> None:
     run, turned = new_run(tmp_path / "run"), new_run(tmp_path / "turned")
     for predictor, share in (("before", 0.3), ("after", 0.7)):

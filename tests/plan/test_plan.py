@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from finesight.cli.main import build
 from finesight.errors import ModelError, UserError
 from finesight.plan.assumed import AssumedRows, assume_rows
+from finesight.plan.changes import KINDS, Change, Situation, command_line
 from finesight.plan.engines import bytes_by_engine
-from finesight.plan.plan import plan_recipe
+from finesight.plan.plan import describe_stage, plan_recipe
 from finesight.plan.rows import RealRows, find_rows
 from finesight.plan.simulate import Simulated
-from finesight.plan.stage_plan import fits
+from finesight.plan.stage_plan import fits, plan_stage
+from finesight.recipe.reading import read_recipe
 from finesight.recipe.recipe import Recipe
-from finesight.report.planning import plan_lines
+from finesight.report.planning import engine_lines, plan_lines
 from finesight.train.memory import Peak
 
 GIB = 2**30
@@ -188,6 +193,139 @@ def test_engines_share_what_they_document() -> None:
     for engine in ("fsdp", "zero2", "zero3"):
         assert eight[engine] < two[engine] < two["ddp"], engine
     assert two["zero2-offload"] < two["zero2"]
+
+
+LORA = {"tune": {"language": {"method": "lora", "r": 2}}}
+QUANTISED = {"kind": "llava", "name_or_path": "model", "quantization": {}}
+SPREADING = {"fsdp", "zero2", "zero2-offload", "zero3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows_differ", "refused", "reason"),
+    [
+        ({}, False, set(), ""),
+        ({**LORA, "model": QUANTISED}, False, SPREADING, "quantised weights"),
+        ({"train": {"optim": "adafactor"}}, False, SPREADING, "train.optim: adafactor"),
+        ({"train": {"fp16": True}}, False, SPREADING, "train.fp16"),
+        ({"train": {"guards": {"on_spike": "skip"}}}, False, SPREADING - {"fsdp"}, "train.guards that leave steps out"),
+        ({}, True, SPREADING, "rows of which some have an image and others none"),
+    ],
+)
+def test_engines_that_cannot_train_a_stage_are_named_with_the_reason(
+    recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    rows_differ: bool,
+    refused: set[str],
+    reason: str,
+) -> None:
+    monkeypatch.setattr("finesight.plan.stage_plan.simulate", lambda *_, **__: simulated())
+    monkeypatch.setattr("finesight.plan.rows.differ", lambda _: rows_differ)
+    asked = recipe()
+    rows = find_rows(asked, Path())
+    situation = Situation.of(recipe(**changes), rows, max_tokens=8192, gpus=2)
+    plan = plan_stage(situation, situation.stages[0], data_root=Path(), device="cuda")
+    assert set(plan.refused) == refused
+    assert set(plan.bytes_by_engine) == {"ddp", *SPREADING} - refused
+    lines = list(engine_lines(describe_stage(plan), 2))
+    assert any(line.endswith(f": not with {reason}.") for line in lines) == bool(reason)
+
+
+def test_several_gpus_are_judged_by_engine_and_engines_come_first(
+    recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finesight.plan.stage_plan.simulate", lambda *_, **__: simulated())
+    plan = plan_recipe(recipe(), Path(), max_tokens=64, gpus=2, gpu_memory_gib=32)
+    lines = list(plan_lines(plan, 100))
+    verdict = next(line for line in lines if line.startswith("32 GiB on each of 2 GPUs: "))
+    # 28 GiB by fsdp; 12 and its weights once more by zero2-offload; nine tenths of 32 are 28.8.
+    engines = next(answer for answer in plan["fits"] if answer["gib"] == 32)["engines"]
+    assert engines["fsdp"] == "yes"
+    assert engines["ddp"] == "no"
+    assert "does not fit by ddp" in verdict
+    assert "fits by fsdp" in verdict
+    first = plan["changes"][0]
+    assert first["settings"] == [f"launch --gpus 2 --engine {first['engine']}"]
+    assert [change["engine"] for change in plan["changes"] if "engine" in change] == [
+        engine for engine in ("zero2", "fsdp", "zero3", "zero2-offload") if engines[engine] == "yes"
+    ]
+    assert any("launch --gpus 2 --engine fsdp: 28.00 GiB" in line and "by rule" in line for line in lines)
+
+
+def test_why_zero3_may_hold_more_than_zero2_is_said() -> None:
+    stage = {"engines": {"ddp": 9.0, "zero2": 5.0, "zero3": 6.0}, "engines_refused": {}}
+    assert any("a billion weights gathered" in line for line in engine_lines(stage, 2))
+    stage = {"engines": {"ddp": 9.0, "zero2": 6.0, "zero3": 5.0}, "engines_refused": {}}
+    assert not any("gathered" in line for line in engine_lines(stage, 2))
+
+
+STAGED = {
+    "stages": [
+        {"name": "one", "tune": {"projector": "full"}, "train": {"max_steps": 5, "bf16": True}},
+        {
+            "name": "two",
+            "tune": {"vision": "full", "projector": "full", "language": "full"},
+            "train": {"max_steps": 5, "learning_rate": {"vision": 1e-5, "projector": 1e-3, "language": 1e-4}},
+        },
+    ],
+    "tune": None,
+    "train": None,
+}
+
+
+UNTUNED = {**LORA, "model": {**QUANTISED, "quantization": "none"}}
+
+
+@pytest.mark.parametrize(("changes", "possible"), [({}, 9), (STAGED, 9), (UNTUNED, 8)])
+def test_what_is_printed_can_be_typed_and_gives_what_was_planned(
+    recipe: Callable[..., Recipe], tmp_path: Path, changes: dict[str, Any], possible: int
+) -> None:
+    asked = recipe(**changes)
+    situation = Situation.of(asked, assume_rows(recipe(), Path(), ""), max_tokens=8192, gpus=1)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(asked.model_dump_json(exclude_none=True, by_alias=True), encoding="utf-8")
+    made = [change for kind in KINDS for make in kind.makers if (change := make(situation))]
+    assert len(made) == possible
+    for change in made:
+        words = shlex.split(" ".join(command_line([change])))
+        typed = list(zip(words[::2], words[1::2], strict=True))
+        changed = read_recipe(file, [field for flag, field in typed if flag == "--set"]).recipe
+        assert changed.model == change.made.model
+        for stage, planned in zip(changed.each_stage(), change.made.stages, strict=True):
+            assert stage.tune == planned.tune
+            assert stage.train.model_dump(exclude={"learning_rate"}) == planned.train.model_dump(
+                exclude={"learning_rate"}
+            )
+        assert changed.data.max_length == change.made.rows.longest
+        assert int(dict(typed).get("--max-tokens-per-device", 8192)) == change.made.max_tokens
+
+
+def test_the_later_of_two_changes_to_one_setting_is_typed(recipe: Callable[..., Recipe]) -> None:
+    situation = Situation.of(recipe(), find_rows(recipe(), Path()), max_tokens=8192, gpus=1)
+    both = [Change({"--max-tokens-per-device": tokens}, "", situation) for tokens in ("768", "384")]
+    assert command_line(both) == ["--max-tokens-per-device 384"]
+
+
+def test_why_assumed_rows_give_no_whole_time_is_said(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    data = {"max_length": 64, "train": [{"kind": "vqa_json", "file": "none.json", "images": "none"}]}
+    lasting = plan_recipe(recipe(data=data, train={}), tmp_path, max_tokens=64)
+    assert any("only the data would tell" in line for line in plan_lines(lasting, 100))
+    known = plan_recipe(recipe(data=data), tmp_path, max_tokens=64)
+    assert not any("only the data would tell" in line for line in plan_lines(known, 100))
+
+
+@pytest.mark.parametrize("tflops", ["inf", "nan", "0"])
+def test_a_rate_is_one_that_a_gpu_may_have(tflops: str) -> None:
+    done = CliRunner().invoke(build(), ["plan", "starter", "--tflops", tflops])
+    assert done.exit_code == 2
+    assert "--tflops" in done.output
+
+
+@pytest.mark.parametrize("size", ["0", "9" * 400, "16 MB"])
+def test_what_is_no_size_of_a_gpu_is_refused(size: str) -> None:
+    done = CliRunner().invoke(build(), ["plan", "starter", "--gpu-memory", size])
+    assert done.exit_code == 2
+    assert "not a size" in done.output
 
 
 def test_the_verb_prints_json_and_refuses_what_is_no_size(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

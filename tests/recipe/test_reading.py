@@ -18,6 +18,7 @@ from finesight.recipe.builtin import find_recipe
 from finesight.recipe.model import PartSource
 from finesight.recipe.reading import dump_recipe, read_recipe
 from finesight.recipe.recipe import Recipe
+from finesight.recipe.train import Train
 
 GOOD = """\
 name: clinic
@@ -96,7 +97,9 @@ def test_octal_and_sixty_based_numbers_are_no_trap(recipe_file: Path) -> None:
          "10: tune.language: must be `frozen`, `full` or a mapping (method, r, lora_alpha, …), not `froze` "
          "(hint: did you mean `frozen`?)"),
         ("{method: lora, r: 8}", "{method: lora, target_modules: q_proj}",
-         "10: tune.language.target_modules: must be a list or `all-linear`, not `q_proj`"),
+         "10: tune.language.target_modules: must be a list or `all-linear`, not `q_proj` (hint: write `[q_proj]`)"),
+        ("  learning_rate", "  report_to: tensorbord\n  learning_rate",
+         "12: train.report_to: must be a list, not `tensorbord` (hint: write `[tensorboard]`)"),
         ("1e-5", "[1]", "12: train.learning_rate: must be a number or a mapping (vision, projector, language), "
          "not a list"),
         ("1e-5", "{vison: 1e-5}", "12: train.learning_rate.vison: there is no such field here "
@@ -290,11 +293,40 @@ def test_reading_a_recipe_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("rate", ["-1", "0", "1.5"])
-def test_a_learning_rate_that_cannot_be_meant_is_refused(rate: str) -> None:
-    starter = find_recipe("starter")
-    with pytest.raises(RecipeError, match="learning_rate must lie between 0 and 1"):
-        read_recipe(starter, [f"train.learning_rate={rate}"])
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [("-1", "above 0, not `-1`"), ("0", "above 0, not `0`"), ("1.5", "below 1, not `1.5`"), ("1e4", "below 1, not")],
+)
+@pytest.mark.parametrize("field", ["learning_rate", "learning_rate.language"])
+def test_a_learning_rate_that_cannot_be_meant_is_refused_where_it_was_given(field: str, rate: str, told: str) -> None:
+    other = ["train.learning_rate={language: 1e-4}"] if "." in field else []
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(find_recipe("starter"), [*other, f"train.{field}={rate}"])
+    assert f"--set train.{field}={rate}: train.{field}: must be {told}" in caught.value.message
+
+
+def test_a_metric_that_no_validation_gives_is_refused_where_it_was_given() -> None:
+    change = "train.early_stopping={patience_steps: 5, metric: eval_x}"
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(find_recipe("starter"), [change])
+    assert caught.value.message.startswith(f"--set {change}: train.early_stopping.metric: must be a figure of a")
+    assert "not `eval_x`" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("metric_for_best_model", "it is early_stopping.metric here"),
+        ("load_best_model_at_end", "that is always so"),
+        ("per_device_train_batch_size", "give global_batch_size"),
+    ],
+)
+def test_a_name_of_transformers_is_told_what_stands_in_its_place(name: str, told: str) -> None:
+    assert name not in Train.model_fields
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(find_recipe("starter"), [f"train.{name}=1"])
+    assert told in caught.value.message
+    assert "the fields are" not in caught.value.message
 
 
 TEXT = GOOD.replace("kind: llava", "kind: text")

@@ -11,8 +11,10 @@ import pytest
 from run_folder import write_run
 
 from finesight.recipe.model import TextModel
+from finesight.recipe.train import EarlyStopping
 from finesight.report import advice
 from finesight.report.files import RunFiles, read_files
+from finesight.report.page import gather
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def with_losses(files: RunFiles, validation: Sequence[float], train: Sequence[fl
     """Return the files of a run whose losses were these."""
 
     def row(kind: str, step: int, loss: float) -> dict[str, Any]:
-        return {"kind": kind, "stage": "tune", "step": step, "loss": loss, "learned_tokens": 100}
+        return {"kind": kind, "stage": "tune", "step": step, "epoch": step / 100, "loss": loss, "learned_tokens": 100}
 
     rows = [row("train", 10 * (n + 1), loss) for n, loss in enumerate(train)]
     rows += [row("validation", 100 * (n + 1), loss) for n, loss in enumerate(validation)]
@@ -52,6 +54,41 @@ def test_a_loss_that_still_falls_asks_for_longer_training(files: RunFiles) -> No
     told = only(list(advice.train_longer(with_losses(files, [2.0, 1.5, 1.2, 1.0, 0.9]))))
     assert "1.000 at step 400, 0.900 at step 500, the last. Raise num_train_epochs, now 3." in told
     assert not list(advice.train_longer(with_losses(files, [2.0, 1.2, 0.9, 0.9, 0.95])))
+
+
+def stopped_early(files: RunFiles, losses: Sequence[float], planned: int, **settings: Any) -> RunFiles:
+    """Return the files of a run with early stopping, of whose steps so many were planned."""
+    files = with_losses(files, losses)
+    stopping = EarlyStopping(patience_steps=8, **settings)
+    recipe = files.recipe.model_copy(update={"train": files.recipe.each_stage()[0].train.model_copy(
+        update={"early_stopping": stopping})})  # fmt: skip
+    rows = tuple({**row, "planned_steps": planned} for row in files.metrics)
+    return replace(files, recipe=recipe, metrics=rows)
+
+
+def test_a_run_that_stopped_early_is_not_told_to_plan_more_epochs(files: RunFiles) -> None:
+    falling = [2.0, 1.5, 1.2, 1.0, 0.9]
+    told = only(list(advice.train_longer(stopped_early(files, falling, 800, min_delta=5))))
+    assert "stopped early at step 500 of 800: no improvement of eval_loss of more than 5 in 8 steps" in told
+    assert told.endswith("Raise early_stopping.patience_steps, now 8, or lower min_delta, now 5.")
+    assert "num_train_epochs" not in told
+    told = only(list(advice.train_longer(stopped_early(files, falling, 800))))
+    assert told.endswith("no improvement of eval_loss in 8 steps. Raise early_stopping.patience_steps, now 8.")
+    to_the_end = only(list(advice.train_longer(stopped_early(files, falling, 500))))
+    assert "early" not in to_the_end and "num_train_epochs" in to_the_end
+
+
+def test_the_page_says_where_a_training_stopped_early(files: RunFiles) -> None:
+    early = stopped_early(files, [2.0, 1.5, 1.2], 800)
+    assert gather(early).sentences[-1].startswith("tune: stopped early at step 300 of 800")
+    assert gather(stopped_early(files, [2.0, 1.5, 1.2], 300)).sentences == gather(files).sentences
+
+
+def test_who_knows_all_need_not_train_longer(files: RunFiles) -> None:
+    assert not list(advice.train_longer(with_losses(files, [2.0, 1.0, 0.00340, 0.00330]))), "both print as 0.003"
+    falling = with_losses(files, [2.0, 1.5, 1.2, 1.0, 0.9])
+    scores = {**falling.verdict["tasks"][0]["scores"], "after": {"score": 1.0, "low": 1.0, "high": 1.0, "right": 120}}
+    assert not list(advice.train_longer(with_task(falling, scores=scores)))
 
 
 def test_a_run_that_was_interrupted_is_not_told_to_train_longer(files: RunFiles) -> None:
@@ -99,6 +136,22 @@ def test_answers_that_are_cut_or_empty_are_a_matter_of_format(files: RunFiles) -
     assert "45 answers were cut off and 5 empty, of 60 errors after tuning. First raise max_new_tokens" in told
     wrong = {"after": {"right": 60, "wrong": 50, "empty": 5, "cut": 5}}
     assert not [each for each in advice.format_not_knowledge(with_task(files, outcomes=wrong)) if "held_out" in each]
+
+
+def test_a_tuning_that_silenced_the_model_is_not_taken_for_its_prompt(files: RunFiles) -> None:
+    outcomes = {"before": {"right": 40, "wrong": 60, "empty": 0}, "after": {"right": 0, "wrong": 0, "empty": 100}}
+    check = {"name": "learning rates of tune", "status": "warning", "message": "0.05 is too much", "hint": "try 2e-5"}
+    silenced = with_task(replace(files, checks={"stages": [{"checks": [check]}]}), outcomes=outcomes)
+    told = only(list(advice.tuning_silenced(silenced)))
+    assert "100 of 100 answers are empty, 100 more than before it. Lower the learning rate." in told
+    assert "The check before the run said: 0.05 is too much (try 2e-5)." in told
+    assert not [each for each in advice.format_not_knowledge(silenced) if "held_out" in each]
+    others = with_task(with_losses(silenced, [2.0, 1.5, 1.2, 1.0]), over_baseline=change(-0.3, -0.2, "majority"))
+    assert [each for each in advice.advise(others) if "held_out" in each or "tune:" in each] == [told]
+
+    mute = with_task(files, outcomes={**outcomes, "before": outcomes["after"]})
+    assert not list(advice.tuning_silenced(mute))
+    assert "look at the prompt" in next(each for each in advice.format_not_knowledge(mute) if "held_out" in each)
 
 
 def test_what_was_forgotten_asks_for_replay(files: RunFiles) -> None:

@@ -32,7 +32,7 @@ def test_what_guards_saw_is_told_with_its_causes_and_batches(tmp_path: Path) -> 
     left_out = {"what": "loss", "action": "skip", "message": "the loss is nan <b>", "causes": ["the data", "padding"]}
     note(run, 1200, **left_out, batch="guards/tune-step-1200")
     page = read(write_report(run))
-    assert "tune, step 1, 2, 3, 4, 5 and 2 more: gradient spike, noted. the norm is 9, 12 times the usual." in page.text
+    assert "tune, steps 1, 2, 3, 4, 5 and 2 more: gradient spike, noted. the norm is 9, 12 times" in page.text
     assert "tune, step 1,200: loss, the step was left out. the loss is nan <b>." in page.text
     assert "Likely: the data. Or: padding." in page.text
     assert "guards/tune-step-1200/batch.json" in page.text

@@ -13,7 +13,8 @@ from page_reader import read
 from PIL import Image
 from run_folder import ORDER, Until, small_recipe, write_run
 
-from finesight.errors import UserError
+from finesight.ending import describe_end
+from finesight.errors import DataError, UserError
 from finesight.report.page import write_report
 from finesight.report.tasks import statement
 
@@ -217,12 +218,41 @@ def test_a_run_of_two_stages_has_two_curves(tmp_path: Path) -> None:
     assert "Train: warm_up done" in text
 
 
+def test_one_loss_went_nowhere(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", until="data")
+    run.append_metrics({"kind": "validation", "stage": "tune", "step": 10, "epoch": 1.0, "loss": 0.424})
+    assert "Stage tune: validation loss 0.424 at step 10" in read(write_report(run)).text
+
+
+def test_a_page_says_why_a_run_is_not_finished(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", until="before")
+    assert "It came as far as this; --resume with this folder goes on from here." in read(write_report(run)).text
+    run.note_end(describe_end(DataError("the data are others", hint="restore them")))
+    text = read(write_report(run)).text
+    assert "This run is not finished. It failed (20" in text
+    assert "): the data are others. What to do: restore them." in text
+    assert "goes on from here" not in text
+    assert text.count("Answers are scored when all are there.") == 1
+    run.note_end(describe_end(DataError("the disk is gone")))
+    assert (
+        f"the disk is gone. What to do: go on with: finesight run --resume {run.path}." in read(write_report(run)).text
+    )
+
+
+def test_a_page_says_that_the_recipe_was_changed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.begin({"recipe_changes": ["train.max_steps: 60 → 40"]})
+    told = "Warning. The recipe was changed while the run went on: train.max_steps: 60 → 40."
+    assert read(write_report(run)).text.count(told) == 1
+
+
 @pytest.mark.parametrize("name", ["data.json", "verdict.json", "checkpoints/tune/best.json"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     run = write_run(tmp_path / "run")
     (run.path / name).write_text('{"sets": ')
-    with pytest.raises(UserError, match=re.escape(f"{run.path / name}: damaged")):
+    with pytest.raises(UserError, match=re.escape(f"{run.path / name}: damaged")) as raised:
         write_report(run)
+    assert raised.value.hint == f"it is written anew by: finesight run --resume {run.path}"
     assert not (run.path / "report.html").exists()
 
 

@@ -95,8 +95,9 @@ def test_a_run_says_how_it_ended(error: BaseException, state: str, words: str, t
     assert snapshot.state == state
     assert snapshot.words.startswith(f"{words} (20")
     told = error.hint if isinstance(error, FinesightError) else ""
-    by_itself = "a job of `finesight launch` goes on by itself; without one, " if state == "preempted" else ""
-    assert snapshot.hint == by_itself + (told or f"go on with: finesight run --resume {run.path}")
+    by_itself = "a job of `finesight launch --slurm` goes on by itself; any other run does not: "
+    going_on = told or f"go on with: finesight run --resume {run.path}"
+    assert snapshot.hint == by_itself * (state == "preempted") + going_on
 
 
 def test_a_run_that_goes_on_forgets_its_end_and_one_that_is_refused_does_not(tmp_path: Path) -> None:
@@ -105,6 +106,12 @@ def test_a_run_that_goes_on_forgets_its_end_and_one_that_is_refused_does_not(tmp
     with pytest.raises(DataError), noting_its_end(run):
         raise DataError("the data are others")
     assert run.load("end")["message"] == "the first"
+    with noting_its_end(run):
+        run.begin({})
+    for message in ("a loss", "the data are others"):
+        with pytest.raises(DataError), noting_its_end(run):
+            raise DataError(message)
+        assert take_snapshot(run.path).words.startswith(f"{message} (")
     with noting_its_end(run):
         run.begin({})
     assert not run.load("end")
@@ -128,6 +135,20 @@ def test_a_folder_of_something_else_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(UserError, match="not a run folder"):
         take_snapshot(tmp_path)
+    with pytest.raises(UserError, match=r"notes.txt: not a run folder"):
+        take_snapshot(tmp_path / "notes.txt")
+
+
+def test_an_evaluation_names_its_scores_once_it_has_any(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "an evaluation", until="data")
+    run.append_records("model", "held_out", write_run(tmp_path / "run").records("before", "held_out"))
+    with pytest.raises(UserError, match="not a run") as unfinished:
+        take_snapshot(run.path)
+    assert f"--reuse '{run.path}'" in unfinished.value.hint and "scores.json" not in unfinished.value.hint
+    run.save("scores", {})
+    with pytest.raises(UserError, match="not a run") as finished:
+        take_snapshot(run.path)
+    assert finished.value.hint == f"its scores are in {run.path / 'scores.json'}"
 
 
 @pytest.mark.parametrize("until", ["recipe", "data", "before"])
@@ -243,10 +264,12 @@ def test_a_stage_that_stopped_early_has_no_time_left(trained: RunDir) -> None:
     assert ("━" in shown(going_on), "━" in shown(over)) == (True, False)
 
 
-def test_the_bar_has_a_line_of_its_own(trained: RunDir) -> None:
-    trained.append_metrics(line(100, 120))
-    (bar,) = (row for row in shown(take_snapshot(trained.path)).splitlines() if "━" in row)
-    assert set(bar.strip()) == {"━"}
+def test_the_bar_has_a_line_of_its_own_with_its_share(trained: RunDir) -> None:
+    for step, share in ((40, "40%"), (100, "100%")):
+        trained.append_metrics(line(step, 120))
+        (bar,) = (row for row in shown(take_snapshot(trained.path)).splitlines() if "━" in row)
+        assert set(bar.split()[0]) <= {"━", "╸"}
+        assert bar.split()[1:] == [share], "without colour nothing else shows where it ends"
 
 
 def test_what_guards_met_names_its_stage_where_there_are_several(trained: RunDir) -> None:

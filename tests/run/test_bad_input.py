@@ -64,7 +64,7 @@ def edit_rows(data: Path, number: int, **cells: object) -> None:
         ({"train": {"optim": "adam"}}, "train.optim: "),
         (
             {"train": {"early_stopping": {"patience_steps": 5, "metric": "eval_watched"}}},
-            "early_stopping.metric is eval_watched, but a validation gives eval_loss",
+            "train.early_stopping.metric: must be a figure of a validation, which gives eval_loss",
         ),
         (
             {"data": {"train": [{"kind": "scenes", "role": "held_out"}]}},

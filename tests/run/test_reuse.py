@@ -210,6 +210,34 @@ def test_half_an_evaluation_is_taken_over_and_finished(
     assert said == [json.loads(lines[0])["id"]]
 
 
+def test_an_evaluation_that_was_stopped_says_how_it_goes_on(
+    finesight: Finesight, write_recipe: WriteRecipe, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, other = tmp_path / "half", tmp_path / "other"
+    arguments = ("evaluate", first, write_recipe(evaluate=TASKS), "--data-root", first.parent)
+    with monkeypatch.context() as patched:
+        real = RunDir.append_records
+
+        def append_and_stop(run: RunDir, predictor: str, task: str, records: Any) -> None:
+            real(run, predictor, task, records)
+            raise KeyboardInterrupt
+
+        patched.setattr(RunDir, "append_records", append_and_stop)
+        stopped = finesight(*arguments, "--output", half)
+    assert stopped.code == 130
+    way_out = f"with `--reuse {half}` and another --output goes on from its answers"
+    assert way_out in stopped.stderr
+    refused = finesight(*arguments, "--output", half)
+    assert refused.code == 2
+    assert "the output folder holds an evaluation" in refused.stderr and way_out in refused.stderr
+    resumed = finesight("run", "--resume", half)
+    assert resumed.code == 2 and way_out in resumed.stderr
+    ended = finesight(*arguments, "--reuse", half, "--output", other)
+    assert ended.code == 0, ended.stderr
+    assert f"answers taken over from {half}" in ended.stderr
+    assert evaluation(other, "model") == evaluation(first, "after")
+
+
 def test_a_folder_without_answers_is_refused(
     finesight: Finesight, write_recipe: WriteRecipe, first: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_quiet_when_nobody_watches(finesight: Finesight, write_recipe: WriteReci
     ended = finesight("run", write_recipe(), "--output", tmp_path / "run")
     assert ended.code == 0
     lines = ended.stderr.splitlines()
-    begin = ("tune: trying ", "tune: ", "warning: ", "checked: ", "tune: best eval_loss ")
+    tried, trained = ("tune: trying ", "tune: ", "warning: ", "checked: "), ("tune: 12 steps", "tune: best eval_loss ")
+    begin = (f"small → {tmp_path / 'run'}", *tried, *trained)
     assert [line.startswith(words) for line, words in zip(lines, begin, strict=True)] == [True] * len(begin)
     assert not {"\x1b", "\r"} & set(ended.stderr + ended.stdout)

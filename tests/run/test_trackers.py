@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from small_runs import FROM_QUESTIONS, RECIPE, Finesight, WriteRecipe, read_json_lines
 
+from finesight.checking import check_packages
+from finesight.recipe.recipe import Recipe
 from finesight.train.trackers import figures
 
 # Their own habits, which are no faults of ours.
@@ -34,6 +36,17 @@ def test_a_missing_tracker_is_told_before_anything_is_done(
     assert f"train.report_to: {tracker} is not installed" in ended.stderr
     assert "finesight[track]" in ended.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_check_says_what_is_not_installed_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe.model_validate({**RECIPE, "train": reporting_to("tensorboard", "wandb")})
+    monkeypatch.setattr("finesight.train.trackers.find_spec", lambda name: None)
+    found = check_packages(recipe)
+    assert (found.name, found.status) == ("packages", "failure")
+    assert found.message == "train.report_to: tensorboard is not installed"
+    assert "finesight[track]" in found.hint
+    monkeypatch.setattr("finesight.train.trackers.find_spec", lambda name: name)
+    assert check_packages(recipe).status == "pass"
 
 
 @needs("mlflow")

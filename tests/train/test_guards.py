@@ -39,7 +39,11 @@ def incidents(run: RunDir) -> list[dict[str, Any]]:
 
 
 def read_batch(run: RunDir, incident: dict[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((run.path / incident["batch"] / "batch.json").read_text("utf-8"))
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    text = (run.path / incident["batch"] / "batch.json").read_text("utf-8")
+    content: dict[str, Any] = json.loads(text, parse_constant=refuse)
     return content
 
 
@@ -96,6 +100,9 @@ def test_a_loss_that_is_no_number_stops_and_leaves_its_batch(
     run, error = stopped(loaded, examples, tmp_path / "run", max_steps=9, eval_steps=3)
     assert "the loss is nan at step 7 of stage tune; the batch is in" in error.message
     assert "learning rate" in error.hint
+    assert "sdpa" not in error.hint, "a remedy that is in force is none"
+    assert "resuming meets the same batch again: begin another run" in error.hint
+    assert error.hint.endswith("or train.guards.on_bad_loss: skip")
     (incident,) = incidents(run)
     assert (incident["step"], incident["what"], incident["action"]) == (7, "loss", "stop")
     assert sorted(map(step_of, complete_checkpoints(run.checkpoints("tune")))) == [3, 6], "what was learned is kept"
@@ -106,7 +113,7 @@ def test_a_loss_that_is_no_number_stops_and_leaves_its_batch(
     asked = {example.id: example for example in examples}
     for branch in batch["branches"]:
         example = asked[branch["id"]]
-        assert math.isnan(branch["loss"])
+        assert branch["loss"] == "nan"
         said = "".join(piece["text"] for piece in branch["pieces"] if piece["learned"])
         assert all(turn.text.replace(" ", "") in said.replace(" ", "") for turn in example.turns if turn.learned)
         unlearned = "".join(piece["text"] for piece in branch["pieces"] if not piece["learned"])
@@ -386,8 +393,29 @@ def test_a_starved_training_says_so_once(
 
 def test_few_bad_questions_among_many_blame_the_data() -> None:
     branches = [{"id": str(number), "loss": math.nan if number == 3 else 2.0} for number in range(8)]
-    first, *_ = causes_of_bad_loss(math.nan, branches, broken=[], computing="bfloat16")
+    first, *_ = causes_of_bad_loss(math.nan, branches, broken=[], computing="bfloat16", attention="eager")
     assert "1 of the step's 8 questions have such a loss (3)" in first
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize(
+    ("computing", "attention", "named"),
+    [
+        ("float32", "sdpa", ()),
+        ("float32", "eager", ()),
+        ("bfloat16", "sdpa", ()),
+        ("bfloat16", "eager", ("attn_implementation: sdpa",)),
+        ("float16", "sdpa", ("compute in float32 or bfloat16",)),
+        ("float16", "eager", ("compute in float32 or bfloat16", "attn_implementation: sdpa")),
+    ],
+)
+def test_no_remedy_is_named_that_is_in_force(computing: str, attention: str, named: tuple[str, ...], few: bool) -> None:
+    branches = [{"id": str(number), "loss": 2.0 if few and number else math.nan} for number in range(3)]
+    causes = causes_of_bad_loss(math.nan, branches, broken=[], computing=computing, attention=attention)
+    told = " ".join(causes)
+    for remedy in ("attn_implementation: sdpa", "compute in float32 or bfloat16"):
+        assert (remedy in told) is (remedy in named)
+    assert causes, "something is always left to look at"
 
 
 def test_what_cannot_be_left_out_is_refused_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,15 @@ from torch import nn
 from training_setup import FULL, contexts_of, stage_of
 
 from finesight.branches import loss as branches_loss
+from finesight.errors import CheckFailed
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Stage
 from finesight.runtime import ENGINE_VARIABLE, say
 from finesight.schema import Example
 from finesight.train.checks import one_step, ten_steps, writing
-from finesight.train.checks.check import Check
+from finesight.train.checks.check import Check, require_passed
+from finesight.train.checks.formats import remedy_for_no_number
 from finesight.train.checks.packing import check_packing, choose_pair
 from finesight.train.checks.preflight import preflight_stages
 from finesight.train.checks.rates import check_learning_rates
@@ -219,7 +221,7 @@ def test_a_frozen_tensor_that_moves_is_named(
     moving.register_forward_pre_hook(move)
     checks = try_out(loaded, examples, stage_of({"projector": "full"}), tmp_path)
     assert checks["frozen weights"].status == "failure"
-    assert "1 tensors moved that should not learn: model.language_model.layers.0.input_layernorm.weight" in (
+    assert "1 tensor moved that should not learn: model.language_model.layers.0.input_layernorm.weight" in (
         checks["frozen weights"].message
     )
     assert checks["trial"].status == "failure", "what moved cannot be put back, and that is said"
@@ -231,7 +233,30 @@ def test_a_loss_that_is_no_number_fails(make_model: MakeModel, examples: tuple[E
     checks = try_out(loaded, examples, stage_of(FULL), tmp_path)
     assert checks["first loss"].status == "failure"
     assert "the loss of the first rows is nan" in checks["first loss"].message
+    assert "gradients" not in checks, "they can be no numbers then, and are not told apart"
+    assert "dtype" not in checks["first loss"].hint, "it is float32 already"
     assert checks["trial"].status == "pass"
+    with pytest.raises(CheckFailed) as caught:
+        require_passed(checks.values())
+    assert caught.value.message.count("hint: ") == 1, "rows and first loss have one remedy"
+
+
+def test_the_remedy_for_a_loss_that_is_no_number_is_not_in_force() -> None:
+    assert "model.dtype: float32 or bfloat16" in remedy_for_no_number(torch.float16)
+    for format in (torch.float32, torch.bfloat16):
+        assert "model.dtype" not in remedy_for_no_number(format)
+
+
+def test_each_failure_has_its_hint_below_it_and_none_is_told_twice() -> None:
+    failures = [Check(name, "failure", f"{name} is wrong", hint=f"mend {name[0]}") for name in ("a1", "a2", "b")]
+    with pytest.raises(CheckFailed) as caught:
+        require_passed([*failures, Check("c", "pass", "fine")])
+    assert str(caught.value).splitlines() == [
+        "a1: a1 is wrong", "  hint: mend a", "a2: a2 is wrong", "b: b is wrong", "  hint: mend b",
+    ]  # fmt: skip
+    with pytest.raises(CheckFailed) as caught:
+        require_passed(failures[:1])
+    assert str(caught.value) == "a1: a1 is wrong\nhint: mend a"
 
 
 @pytest.mark.parametrize(("small", "status"), [(10_000, "pass"), (100, "warning")])
@@ -373,7 +398,7 @@ def test_the_mask_of_the_two_gpu_failure_is_found(make_model: MakeModel, example
     loaded = make_model(dtype="bfloat16", attn_implementation="eager")
     check = check_packing(loaded, stage_of(FULL), contexts_of(loaded, examples))
     assert check.status == "failure"
-    assert "none in a row of two questions with padding (eager attention, bfloat16)" in check.message
+    assert "no number in a row of two questions with padding (eager attention, bfloat16)" in check.message
 
 
 def test_questions_that_see_each_other_are_found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from finesight.errors import UserError
 from finesight.models.encoded import Branch, Encoded
 from finesight.recipe.train import Train
 from finesight.schema import Example, Turn
+from finesight.train.checks.steps import idle_settings
 from finesight.train.step_plan import Step, deal_rows, examples_in_epoch, plan_steps
 
 IDS = np.array([11, 12, 13], dtype=np.int32)
@@ -183,3 +185,28 @@ def test_dealing_a_step_onto_ranks_loses_and_doubles_nothing(questions: list[int
             assert max(row.tokens for row in batch) * len(batch) <= max_tokens or len(batch) == 1
     loads = [sum(row.tokens for batch in rank for row in batch) for rank in dealt]
     assert max(loads) - min(loads) <= max(row.tokens for row in everywhere)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "idle"),
+    [
+        ({}, 38, []),
+        ({"eval_steps": 38}, 38, []),
+        ({"eval_steps": 500}, 38, ["eval_steps 500 never comes"]),
+        ({"warmup_steps": 38}, 38, ["warmup_steps 38 leaves no step"]),
+        ({"warmup_steps": 0.1}, 1, []),
+        ({"early_stopping": {"patience_steps": 1000}}, 38, ["early stopping could first act at step 1,004"]),
+        # Validations at 5, 10, … 35: the one after 5 that is 30 steps later is the last that can stop anything.
+        ({"eval_steps": 5, "early_stopping": {"patience_steps": 30}}, 38, []),
+        (
+            {"eval_steps": 5, "early_stopping": {"patience_steps": 31}},
+            38,
+            ["early stopping could first act at step 40"],
+        ),
+        ({"eval_steps": 500, "early_stopping": {"patience_steps": 8}}, 38, ["eval_steps 500", "early stopping"]),
+    ],
+)
+def test_settings_that_can_never_act_are_named(settings: dict[str, Any], steps: int, idle: list[str]) -> None:
+    found = list(idle_settings(Train.model_validate(settings), steps))
+    assert len(found) == len(idle)
+    assert all(told.startswith(words) for told, words in zip(found, idle, strict=True))

@@ -53,6 +53,12 @@ class _Run:
     hides_gpus: bool
 
     @property
+    def resumed(self) -> tuple[str, ...]:
+        """What `finesight run` is told of a run that has begun, besides its folder."""
+        moved = ("--data-root", str(self.data_root.absolute())) if self.resume and self.data_root else ()
+        return (*moved, *self.options)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """What `finesight run` is told of the machine, whether the run begins or goes on."""
         tokens = self.max_tokens_per_device
@@ -121,7 +127,7 @@ def launch(
     Here: a process for each GPU. With --slurm: a job that saves before its time limit, queues again and goes on, until
     the run is done; the last line printed is the run folder's path.
     """
-    _require_one_run(recipe, resume, set_ or data_root or output or rehearse)
+    _require_one_run(recipe, resume, set_ or output or rehearse)
     if gpus and processes:
         raise _user_error("--gpus and --processes exclude each other: --processes computes without GPUs")
     if processes and gpu_type:
@@ -166,6 +172,7 @@ def _launch_here(run: _Run, *, dry_run: bool) -> None:
     from finesight.launch.local import command_lines, run_here
     from finesight.launch.work import Work
 
+    _require_startable(run)
     typed: list[str] = []
     for name, value in (("--data-root", run.data_root), ("--output", run.output)):
         typed += [name, str(value)] if value else []
@@ -174,7 +181,7 @@ def _launch_here(run: _Run, *, dry_run: bool) -> None:
     if run.rehearse:
         typed.append("--rehearse")
     beginning = ("run", run.recipe, *typed, *run.options) if run.recipe else ()
-    resuming = ("run", "--resume", str(run.resume), *run.options)
+    resuming = ("run", "--resume", str(run.resume), *run.resumed)
     work = Work(beginning, resuming, run.processes, run.engine, hides_gpus=run.hides_gpus)
     if dry_run:
         for line in command_lines(work):
@@ -184,11 +191,28 @@ def _launch_here(run: _Run, *, dry_run: bool) -> None:
         raise typer.Exit(code)
 
 
+def _require_startable(run: _Run) -> None:
+    """Raise `UserError` for what would end every process as soon as it had imported torch."""
+    from finesight.cli.runs import begun_run, new_run
+    from finesight.run_lock import require_unheld
+    from finesight.runtime import ENGINE_VARIABLE
+    from finesight.train.engines import require_fitting_engine
+
+    if run.resume:
+        folder = begun_run(run.resume, run.data_root)
+    else:
+        folder = new_run(str(run.recipe), run.set_, run.data_root, run.output, rehearse=run.rehearse)
+    require_unheld(folder.path)
+    os.environ[ENGINE_VARIABLE] = run.engine  # what was typed counts, whatever was there
+    require_fitting_engine(folder.recipe, run.keep_images)
+
+
 def _launch_there(run: _Run, cluster: Cluster, *, dry_run: bool, check: bool, json: bool) -> None:
     """Write a job file, check what it will run, and submit it."""
     from finesight.launch.sbatch import JobFiles, job_text
     from finesight.launch.submit import require_slurm, submit, write_job
     from finesight.rundir import RunDir
+    from finesight.runtime import say
 
     if run.resume:
         folder, recipe = RunDir.existing(run.resume), None
@@ -197,8 +221,13 @@ def _launch_there(run: _Run, cluster: Cluster, *, dry_run: bool, check: bool, js
         folder = RunDir.new(_named_for(run, recipe), run.output, root)
     files = JobFiles(folder.path.resolve())
     text = job_text(folder.asked.name, _work_there(run, files, folder.data_root), cluster, files)
+    if cluster.time and cluster.time.isdigit():
+        say(f"--time {cluster.time}: SLURM reads {cluster.time} minutes; as many hours are {cluster.time}:00:00")
     if dry_run:
-        print(text, end="")
+        if json:
+            print_json({"file": str(files.job), "text": text})
+        else:
+            print(text, end="")
         return
     require_slurm()
     if check and recipe is not None and not run.rehearse:
@@ -227,7 +256,7 @@ def _work_there(run: _Run, files: JobFiles, data_root: Path) -> Work:
 
     told = ("--data-root", str(data_root), "--output", str(files.run), *(("--rehearse",) if run.rehearse else ()))
     beginning = () if run.resume else ("run", str(files.recipe), *told, *run.options)
-    resuming = ("run", "--resume", str(files.run), *run.options)
+    resuming = ("run", "--resume", str(files.run), *run.resumed)
     return Work(beginning, resuming, run.processes, run.engine, run.nodes, run.hides_gpus)
 
 
@@ -256,8 +285,7 @@ def _require_one_run(recipe: str | None, resume: Path | None, for_a_new_one: obj
         raise _user_error("what is to be run?", "finesight launch RECIPE, or --resume RUN")
     if resume and (recipe or for_a_new_one):
         raise _user_error(
-            "--resume goes on with a run as it was begun; RECIPE, --set, --data-root, --output or --rehearse would do "
-            "nothing",
+            "--resume goes on with a run as it was begun; RECIPE, --set, --output or --rehearse would do nothing",
             "give --resume without them",
         )
 

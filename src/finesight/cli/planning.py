@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -19,14 +20,19 @@ def plan(
     gpu_memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="The memory of the GPU, as 16GiB: also say what to change where it is too small."
+            metavar="SIZE",
+            help="The memory of the GPU: also say what to change where it is too small. 16GiB, 16GB and 16 are "
+            "the same, all GiB.",
         ),
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="How many GPUs share the work.")] = 1,
     tflops: Annotated[
         float,
         typer.Option(
-            min=0.001, metavar="NUMBER", help="What a GPU computes in practice, in TFLOP/s: hours are counted by it."
+            min=0.001,
+            max=1_000_000,
+            metavar="NUMBER",
+            help="What a GPU computes in practice, in TFLOP/s: hours are counted by it.",
         ),
     ] = 100.0,
     max_tokens_per_device: MaxTokensOption = 8192,
@@ -37,7 +43,7 @@ def plan(
     """Predict memory, by cause, and time of a run.
 
     A step is computed on tensors without content: it needs neither weights nor a GPU. The rows are the recipe's own
-    where its data are at hand. Says whether 16, 24, 48 and 80 GB suffice.
+    where its data are at hand. Says whether 16, 24, 48 and 80 GiB suffice.
     """
     gib = _read_size(gpu_memory)
     opened, root = open_recipe(recipe, set_, data_root)
@@ -60,6 +66,6 @@ def _read_size(text: str | None) -> float | None:
     if text is None:
         return None
     match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) == 0:
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise UserError(f"--gpu-memory {text}: not a size", hint="as 16GiB, or 24")
     return float(match[1])

@@ -45,7 +45,11 @@ def run(
     data_root: DataRootOption = None,
     output: OutputOption = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, by its own recipe.")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with an interrupted run, by its own recipe; with --data-root, on data moved there.",
+        ),
     ] = None,
     rehearse: Annotated[
         bool,
@@ -69,9 +73,9 @@ def run(
 
     def open_folder() -> RunDir:
         if resume is None:
-            return _new_run(recipe, set_, data_root, output, rehearse=rehearse)
-        _refuse_beside_resume(set_ or output or data_root or rehearse or recipe != STARTER)
-        return _begun_run(resume)
+            return new_run(recipe, set_, data_root, output, rehearse=rehearse)
+        _refuse_beside_resume(set_ or output or rehearse or recipe != STARTER)
+        return begun_run(resume, data_root)
 
     started = time.monotonic()
     # From here on a cluster's signal ends in its own exit code, while torch is imported too.
@@ -108,27 +112,29 @@ def _refuse_beside_resume(given: object) -> None:
 
     if given:
         raise UserError(
-            "--resume goes on with a run as it was begun; RECIPE, --set, --data-root, --output or --rehearse would do "
-            "nothing",
-            hint="give --resume alone, or start another run without it",
+            "--resume goes on with a run as it was begun; RECIPE, --set, --output or --rehearse would do nothing",
+            hint="give --resume without them, or start another run without it",
         )
 
 
-def _begun_run(path: Path) -> RunDir:
+def begun_run(path: Path, data_root: Path | None = None) -> RunDir:
+    """Return the run in a folder, to go on with; `data_root` is where its data are now. Raises `UserError`."""
     from finesight.errors import UserError
     from finesight.resuming import require_comparable
     from finesight.rundir import RunDir
 
     folder = RunDir.existing(path)
     if folder.is_evaluation:
-        raise UserError(f"{path}: an evaluation, not a run", hint="start it again with `finesight evaluate`")
+        raise UserError(f"{path}: an evaluation, not a run", hint=folder.how_compared)
     require_comparable(folder)
-    return folder
+    # Data that were moved are known by what is in them: others are refused when they are read.
+    return folder if data_root is None else RunDir(path, folder.recipe, data_root)
 
 
-def _new_run(
+def new_run(
     recipe: str, set_: Sequence[str] | None, data_root: Path | None, output: Path | None, *, rehearse: bool
 ) -> RunDir:
+    """Return the folder of a run that is to begin, of which nothing is written yet. Raises `UserError`."""
     from finesight.rundir import REHEARSAL, RunDir
 
     opened, root = open_recipe(recipe, set_, data_root)
@@ -150,10 +156,12 @@ def _rehearsed(run: RunDir, rehearse: bool) -> AbstractContextManager[RunDir]:
 def _telling_how_to_go_on(run: RunDir) -> Iterator[None]:
     """Give the command that resumes the run with what has stopped it, once there is something to resume."""
     from finesight.cli.errors import cannot_be_written
-    from finesight.errors import Interrupted, Preempted, UserError, WriteError
+    from finesight.errors import Interrupted, Preempted, UserError, WriteError, command_line
+    from finesight.processes import launch_options
     from finesight.rundir import how_to_go_on
 
-    command = how_to_go_on(run.path)
+    options = launch_options()
+    command = command_line("launch", "--resume", run.path, *options) if options else how_to_go_on(run.path)
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as interruption:
@@ -165,7 +173,8 @@ def _telling_how_to_go_on(run: RunDir) -> Iterator[None]:
     except (WriteError, OSError) as error:
         if not run.has_begun or not (message := cannot_be_written(error)):
             raise
-        raise WriteError(message, hint=f"make room, then go on with: {command}") from error
+        told = f"{message}; the run in {run.path} has stopped"
+        raise WriteError(told, hint=f"make room, then go on with: {command}") from error
     except UserError as error:
         if run.has_begun:
             error.hint += f"{'; ' if error.hint else ''}then go on with: {command}"
@@ -186,7 +195,8 @@ def check(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="With --deep: where the run will write, and a checkpoint is tried. Default: runs."
+            metavar="FOLDER",
+            help="With --deep: the --output that the run will get; a checkpoint is tried beside it. Default: in runs.",
         ),
     ] = None,
     max_tokens_per_device: MaxTokensOption = 8192,
@@ -285,7 +295,7 @@ def evaluate(
     folder = RunDir.new(opened.model_copy(update=measured), output, root)
     from finesight.run import measure_only
 
-    with folder.alone(), StopRequest() as stop:
+    with folder.alone(), StopRequest() as stop, _telling_how_to_measure_on(folder):
         loaded = load_target(target, folder.recipe.model, root)
         measure_only(
             loaded, folder, measured=target.name_or_path, max_tokens=max_tokens_per_device, stop=stop, earlier=earlier
@@ -298,6 +308,20 @@ def evaluate(
 
     print_rich(*map(score_table, scores["tasks"]))
     print(folder.path)
+
+
+@contextmanager
+def _telling_how_to_measure_on(run: RunDir) -> Iterator[None]:
+    """Give what takes over the answers of an evaluation with what has stopped it, once there are any."""
+    from finesight.errors import Interrupted, Preempted
+    from finesight.rundir import how_to_measure_on
+
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        kind = Preempted if isinstance(interruption, Preempted) else Interrupted
+        hint = how_to_measure_on(run.path) if run.is_evaluation else ""
+        raise kind(str(interruption) or "stopped at once", hint=hint) from interruption
 
 
 def ask(

@@ -17,6 +17,7 @@ from finesight.data.look_alikes import LookAlikes
 from finesight.data.mix import mix
 from finesight.data.split import REST, draw, split_groups
 from finesight.errors import DataError, UserError
+from finesight.numerals import plural
 from finesight.recipe.data import Data, Stratify
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Recipe
@@ -153,13 +154,7 @@ def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int)
         examples = ask_once(there)
         drawn_from = examples[0].source
     if not examples:
-        raise DataError(
-            f"the task {task.name} has no examples: the {drawn_from} set holds none beside replay",
-            hint="give data.train the data of the task itself, not only replay"
-            if drawn_from == "train"
-            else f"raise data.split.{drawn_from}, or give data.{drawn_from} a source; "
-            "a share needs groups (images, documents) enough to divide",
-        )
+        raise _nothing_to_ask(task.name, drawn_from, sets)
     if task.answer_by == "likelihood":
         _require_choices(task.name, examples)
     return TaskExamples(
@@ -175,6 +170,25 @@ def _fill_task(task: Task, sets: Sets, own: dict[str, list[Example]], seed: int)
         stop=task.stop,
         sampling=Sampling(task.temperature, task.top_p, seed) if task.temperature else None,
     )
+
+
+def _nothing_to_ask(task: str, drawn_from: str, sets: Sets) -> DataError:
+    """Return the error of a task whose set is empty, or holds only replay."""
+    everything = [*sets.train, *sets.validation, *sets.test]
+    special = [example for example in everything if example.role != "replay"]
+    groups = len({example.group for example in special})
+    beside = " beside replay" if len(special) < len(everything) else ""
+    told = f"the task {task} has no examples: the {drawn_from} set holds none{beside}"
+    if drawn_from == "train":
+        return DataError(told, hint="give data.train the data of the task itself, not only replay")
+    if special and groups < len(OWN_SETS):
+        return DataError(
+            f"{told}, because {plural(len(special), 'example')} form {plural(groups, 'group')}, and a group is never "
+            "divided: one image or document, with those that look alike",
+            hint=f"give more images or documents, or data.{drawn_from} a source; where images look alike and are not "
+            "the same, set data.split.look_alikes: false",
+        )
+    return DataError(told, hint=f"raise data.split.{drawn_from}, or give data.{drawn_from} a source")
 
 
 def _require_choices(task: str, examples: Sequence[Example]) -> None:

@@ -17,6 +17,8 @@ REHEARSED = (
 
 FEW_GROUPS = 20
 """Below so many groups, intervals over groups are too narrow to be taken at their word."""
+MOSTLY_EMPTY = 0.5
+"""Share of a task's answers that may be empty before it is worth a warning."""
 KEPT_MARGIN = 0.02
 """An ability counts as kept when a loss of this much (two points) is ruled out."""
 _MOST_CAUTIOUS_FIRST: tuple[Verdict, ...] = ("worse", "no better than guessing", "better", NOT_FOUND)
@@ -55,6 +57,20 @@ def warn_of_few_groups(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
         for task in tasks
         if task["groups"] < FEW_GROUPS
     ]
+
+
+def warn_of_empty_answers(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each task of whose questions the tuned model leaves most without any answer."""
+    warnings = []
+    for task in tasks:
+        before, after = (task["outcomes"][predictor] for predictor in ("before", "after"))
+        empty, answers = after.get("empty", 0), sum(after.values())
+        if empty > MOSTLY_EMPTY * answers:
+            warnings.append(
+                f"{task['name']}: {empty:,} of {plural(answers, 'answer')} are empty after tuning, "
+                f"{before['empty']:,} were before"
+            )
+    return warnings
 
 
 def verdict_on(task: Mapping[str, Any]) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any
 from finesight.errors import UserError
 from finesight.evaluate.alignment import align
 from finesight.evaluate.baselines import majority_from
-from finesight.evaluate.headline import REHEARSED, headline, warn_of_few_groups
+from finesight.evaluate.headline import REHEARSED, headline, warn_of_empty_answers, warn_of_few_groups
 from finesight.evaluate.metrics.metrics import metric_named
 from finesight.evaluate.outcomes import count_became_right, count_outcomes
 from finesight.evaluate.reuse import origins
@@ -94,7 +94,7 @@ def _judge(run: RunDir, tasks: Sequence[TaskExamples], seed: int, warnings: Sequ
         }
         for task in tasks
     ]
-    own_warnings = warn_of_few_groups(judged)
+    own_warnings = [*warn_of_empty_answers(judged), *warn_of_few_groups(judged)]
     _correct_for_several(judged)
     reported = {task.name for task in run.recipe.reported_tasks()}
     used_in_training = {task.name: task.drawn_from for task in tasks if task.drawn_from in ("validation", "train")}

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from finesight.errors import Preempted, UserError
-from finesight.launch.cluster import Cluster, require_one_line, require_writable
+from finesight.launch.cluster import Cluster, further_option, require_one_line, require_writable
 from finesight.launch.work import Work
 from finesight.rundir import RECIPE_FILE
 
@@ -99,7 +99,7 @@ def _options(name: str, work: Work, cluster: Cluster, files: JobFiles) -> Iterat
     }
     yield from (f"--{option}={shlex.quote(str(value))}" for option, value in asked.items() if value is not None)
     yield "--requeue"
-    yield from cluster.further
+    yield from map(further_option, cluster.further)
 
 
 @cache

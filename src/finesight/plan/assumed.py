@@ -72,7 +72,7 @@ class AssumedRows:
             self._batch(max(1, max_tokens // answered), answered),
             1,
         )
-        return Workload(largest, stage.train.max_steps, float(size * self.max_length))
+        return Workload(largest, stage.train.max_steps, float(size * self.max_length), rows_differ=False)
 
     def shorter(self, max_length: int) -> AssumedRows | None:
         """Return rows of at most `max_length`; None where an image and an answer would not fit."""

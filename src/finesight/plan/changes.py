@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from finesight.models.quantize import why_unquantizable
 from finesight.plan.workload import Rows
 from finesight.recipe.model import Model, Quantization
 from finesight.recipe.recipe import Recipe, Stage
+from finesight.recipe.train import LearningRates
 from finesight.recipe.tune import Lora, Tune
 from finesight.schema import PART_NAMES
 from finesight.train.memory import CAUSES, Cause
@@ -24,23 +26,34 @@ class Situation:
     rows: Rows
     max_tokens: int
     gpus: int
+    staged: bool
+    """Whether the recipe has `stages`, and not one stage at its top."""
 
     @classmethod
     def of(cls, recipe: Recipe, rows: Rows, *, max_tokens: int, gpus: int) -> Situation:
         """Return a recipe's."""
-        return cls(recipe.model, recipe.each_stage(), rows, max_tokens, gpus)
+        return cls(recipe.model, recipe.each_stage(), rows, max_tokens, gpus, bool(recipe.stages))
+
+    def of_stages(self, settings: Mapping[str, str], stages: Iterable[int] | None = None) -> dict[str, str]:
+        """Return settings of a stage as settings of the recipe: for all its stages, or for those of some numbers."""
+        if not self.staged:
+            return dict(settings)
+        numbers = range(len(self.stages)) if stages is None else stages
+        return {f"stages.{number}.{field}": value for number in numbers for field, value in settings.items()}
 
 
 @dataclass(frozen=True)
 class Change:
     """Something that could be changed."""
 
-    setting: str
-    """What to write in the recipe or on the command line."""
+    settings: Mapping[str, str]
+    """Fields of the recipe, or options of the command line (`--…`), and what each is set to."""
     costs: str
     """What it costs beside the operations that are counted."""
     made: Situation
 
+
+_MAX_TOKENS = "--max-tokens-per-device"
 
 Maker = Callable[[Situation], Change | None]
 
@@ -55,6 +68,17 @@ def combine(situation: Situation, makers: Sequence[Maker]) -> tuple[list[Change]
     return made, situation
 
 
+def command_line(changes: Iterable[Change]) -> list[str]:
+    """Return what to type for changes made one after another: of two to the same setting, the later."""
+    settings: dict[str, str] = {}
+    for change in changes:
+        settings |= change.settings
+    return [
+        f"{name} {value}" if name.startswith("--") else f"--set {shlex.quote(f'{name}={value}')}"
+        for name, value in settings.items()
+    ]
+
+
 def smaller_batches(divisor: int, situation: Situation) -> Change | None:
     """Fewer tokens at once: that part of what it was, or one row."""
     longest = max(64, situation.rows.longest)
@@ -62,9 +86,7 @@ def smaller_batches(divisor: int, situation: Situation) -> Change | None:
     if tokens >= situation.max_tokens:
         return None
     made = replace(situation, max_tokens=tokens)
-    return Change(
-        f"--max-tokens-per-device {tokens}", "smaller batches keep a GPU less busy; loss and answers stay", made
-    )
+    return Change({_MAX_TOKENS: str(tokens)}, "smaller batches keep a GPU less busy; loss and answers stay", made)
 
 
 def eight_bit_optimizer(situation: Situation) -> Change | None:
@@ -72,7 +94,8 @@ def eight_bit_optimizer(situation: Situation) -> Change | None:
     if all(stage.train.optim not in ("adamw_torch", "adamw_torch_fused") for stage in situation.stages):
         return None
     made = _train(situation, "optim", "adamw_8bit")
-    return Change("train.optim: adamw_8bit", "states are rounded to 8 bits; needs bitsandbytes", made)
+    settings = situation.of_stages({"train.optim": "adamw_8bit"})
+    return Change(settings, "states are rounded to 8 bits; needs bitsandbytes", made)
 
 
 def half_weights(situation: Situation) -> Change | None:
@@ -82,7 +105,9 @@ def half_weights(situation: Situation) -> Change | None:
     full = any(stage.tune.of(part) == "full" for stage in situation.stages for part in PART_NAMES)
     costs = "what learns in full loses small steps in bfloat16" if full else "frozen weights are rounded to bfloat16"
     model = situation.model.model_copy(update={"dtype": "bfloat16"})
-    return Change("model.dtype: bfloat16", costs, _train(replace(situation, model=model), "bf16", False))
+    mixed = [number for number, stage in enumerate(situation.stages) if stage.train.bf16]
+    settings = {"model.dtype": "bfloat16"} | (situation.of_stages({"train.bf16": "false"}, mixed) if mixed else {})
+    return Change(settings, costs, _train(replace(situation, model=model), "bf16", False))
 
 
 def packed_weights(situation: Situation) -> Change | None:
@@ -94,7 +119,8 @@ def packed_weights(situation: Situation) -> Change | None:
     if model.quantization != "none" or why_unquantizable(model) or full or merged:
         return None
     made = replace(situation, model=model.model_copy(update={"quantization": Quantization()}))
-    return Change("model.quantization: {bnb_4bit_quant_type: nf4}", "weights are unpacked for every product", made)
+    settings = {"model.quantization": "{bnb_4bit_quant_type: nf4}"}
+    return Change(settings, "weights are unpacked for every product", made)
 
 
 def checkpointed_activations(situation: Situation) -> Change | None:
@@ -102,7 +128,8 @@ def checkpointed_activations(situation: Situation) -> Change | None:
     if all(stage.train.gradient_checkpointing for stage in situation.stages):
         return None
     made = _train(situation, "gradient_checkpointing", True)
-    return Change("train.gradient_checkpointing: true", "activations are computed twice", made)
+    settings = situation.of_stages({"train.gradient_checkpointing": "true"})
+    return Change(settings, "activations are computed twice", made)
 
 
 def shorter_rows(situation: Situation) -> Change | None:
@@ -111,11 +138,12 @@ def shorter_rows(situation: Situation) -> Change | None:
     rows = situation.rows.shorter(length)
     if rows is None:
         return None
-    return Change(
-        f"data.max_length: {length} and data.over_length: drop",
-        "longer examples are left out of training",
-        replace(situation, rows=rows, max_tokens=max(64, min(situation.max_tokens, length))),
-    )
+    tokens = max(64, min(situation.max_tokens, length))
+    settings = {"data.max_length": str(length), "data.over_length": "drop"}
+    if tokens < situation.max_tokens:
+        settings[_MAX_TOKENS] = str(tokens)
+    made = replace(situation, rows=rows, max_tokens=tokens)
+    return Change(settings, "longer examples are left out of training", made)
 
 
 def adapters_instead(situation: Situation) -> Change | None:
@@ -123,15 +151,16 @@ def adapters_instead(situation: Situation) -> Change | None:
     if all(stage.tune.language != "full" for stage in situation.stages):
         return None
     lora = Lora(method="lora")
-    stages = tuple(
-        stage.model_copy(update={"tune": Tune(projector=stage.tune.projector, language=lora)})
-        if stage.tune.language == "full"
-        else stage
-        for stage in situation.stages
-    )
-    return Change(
-        "tune.language: {method: lora}, tune.vision: frozen", "less can be learned", replace(situation, stages=stages)
-    )
+    stages, settings = list(situation.stages), dict[str, str]()
+    for number, stage in enumerate(stages):
+        if stage.tune.language != "full":
+            continue
+        stages[number] = stage.model_copy(update={"tune": Tune(projector=stage.tune.projector, language=lora)})
+        changed = {"tune.language": "{method: lora}", "tune.vision": "frozen"}
+        if isinstance(stage.train.learning_rate, LearningRates) and stage.train.learning_rate.vision is not None:
+            changed["train.learning_rate.vision"] = "null"
+        settings |= situation.of_stages(changed, [number])
+    return Change(settings, "less can be learned", replace(situation, stages=tuple(stages)))
 
 
 @dataclass(frozen=True)

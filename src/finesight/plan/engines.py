@@ -7,6 +7,7 @@ While a checkpoint is validated the model is whole on every GPU, beside what the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 from finesight.plan.simulate import Simulated
@@ -15,9 +16,18 @@ from finesight.runtime import Engine
 _BUCKET = 500_000_000
 """Elements that DeepSpeed gathers before it sends them (`reduce_bucket_size`)."""
 _MOST_LIVE = 1_000_000_000
-"""Parameters that ZeRO-3 keeps gathered (`stage3_max_live_parameters`)."""
+"""Parameters that ZeRO-3 may keep gathered (`stage3_max_live_parameters`): a smaller model may lie whole on every GPU
+while it is computed, beside its share, which is what makes ZeRO-3 more than ZeRO-2 here. FSDP frees layer by layer."""
 _MASTER_BYTES = 4
 """ZeRO steps float32 copies of what learns."""
+SPREADING: Mapping[Engine, str] = {
+    "zero2": "as much is sent between GPUs as by ddp",
+    "fsdp": "half as much again is sent between GPUs",
+    "zero3": "half as much again is sent between GPUs",
+    "zero2-offload": "the optimizer steps in main memory, slowly",
+}
+"""The engines that hold less than DDP and what each costs, the quickest first: what is sent is by Rajbhandari et al.
+2020, section 7 (ZeRO: Memory Optimizations Toward Training Trillion Parameter Models)."""
 
 
 def bytes_by_engine(one: Simulated, gpus: int) -> dict[Engine, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,11 @@ from typing import Any
 from finesight.models.published import describe_stand_ins
 from finesight.plan.blueprint import Device
 from finesight.plan.changes import Situation
-from finesight.plan.engines import bytes_by_engine
 from finesight.plan.rows import find_rows
 from finesight.plan.search import find_changes
-from finesight.plan.stage_plan import StagePlan, fits, plan_stage, to_gib
+from finesight.plan.stage_plan import StagePlan, fits, peaks_by_engine, plan_stage, to_gib
 from finesight.recipe.recipe import Recipe
 from finesight.runtime import say
-from finesight.train.engines import spreads
 from finesight.train.memory import CAUSES, Peak
 
 USUAL_GIB = (16.0, 24.0, 48.0, 80.0)
@@ -51,9 +50,7 @@ def plan_recipe(
         "gpus": gpus,
         "stages": [describe_stage(plan) for plan in plans],
         "peak_gib": to_gib(needed),
-        "fits": [
-            {"gib": gib, "fits": fits(needed, gib)} for gib in sorted({*USUAL_GIB, gpu_memory_gib or USUAL_GIB[0]})
-        ],
+        "fits": [describe_fit(plans, gib) for gib in sorted({*USUAL_GIB, gpu_memory_gib or USUAL_GIB[0]})],
     }
     if gpu_memory_gib is not None:
         content["gpu_memory_gib"] = gpu_memory_gib
@@ -62,18 +59,22 @@ def plan_recipe(
     return content
 
 
+def describe_fit(plans: Sequence[StagePlan], gib: float) -> dict[str, Any]:
+    """Return whether all stages fit into GPUs of `gib`: of several, under ddp and under each engine."""
+    by_engine = {engine: fits(held, gib) for engine, held in peaks_by_engine(plans).items()}
+    return {"gib": gib, "fits": fits(max(plan.bytes for plan in plans), gib), "engines": by_engine}
+
+
 def describe_stage(plan: StagePlan) -> dict[str, Any]:
     """Return what the plan's JSON says of a stage."""
     batch, answering = plan.work.largest.training[0].layout, plan.work.largest.answering.layout
-    by_engine = bytes_by_engine(plan.needs, plan.gpus) if plan.gpus > 1 else {}
     return {
         "stage": plan.stage.name,
         "peak_gib": to_gib(plan.bytes),
         "training": describe_peak(plan.needs.training),
         "evaluation": describe_peak(plan.needs.answering),
-        "engines": {
-            engine: to_gib(held) for engine, held in by_engine.items() if plan.may_spread or not spreads(engine)
-        },
+        "engines": {engine: to_gib(held) for engine, held in plan.bytes_by_engine.items()},
+        "engines_refused": dict(plan.refused) if plan.gpus > 1 else {},
         "largest_batch": {
             "rows": batch.input_ids.shape[0],
             "tokens": batch.input_ids.shape[1],

@@ -18,6 +18,7 @@ from finesight.plan.assumed import assume_rows
 from finesight.plan.workload import Largest, Rows, Workload, lengthened
 from finesight.recipe.recipe import Recipe, Stage
 from finesight.train.batches import RowBatch, make_batch
+from finesight.train.engines import differ
 from finesight.train.step_plan import deal_rows, plan_steps
 
 
@@ -46,6 +47,7 @@ class RealRows:
             largest=Largest(training, most, *self._answering(max_tokens)),
             steps=len(steps),
             tokens_a_step=sum(map(padded_tokens, batches)) / len(steps),
+            rows_differ=differ(self.tokens.learned),
         )
 
     def shorter(self, max_length: int) -> RealRows | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from finesight.plan.changes import KINDS, Change, Kind, Maker, Situation, combine
-from finesight.plan.stage_plan import StagePlan, fits, to_gib
+from finesight.plan.changes import KINDS, Change, Kind, Maker, Situation, combine, command_line
+from finesight.plan.engines import SPREADING
+from finesight.plan.stage_plan import StagePlan, fits, peaks_by_engine, to_gib
 from finesight.recipe.recipe import Stage
 
 PlanOne = Callable[[Situation, Stage], StagePlan]
@@ -14,10 +15,12 @@ Result = dict[str, Any]
 
 
 def find_changes(situation: Situation, plans: Sequence[StagePlan], gib: float, plan_one: PlanOne) -> list[Result]:
-    """Return what would make a run fit into `gib`, the least time first, as a plan's JSON says it.
+    """Return what would make a run fit into `gib`, as a plan's JSON says it: engines, then the rest, least time first.
 
-    Where no single change does, the first few together that do; where even all do not, all of them, and how near.
+    Where nothing does alone, the first few together that do under ddp; where even all do not, all of them, and how
+    near.
     """
+    engines = list(_engines(plans, gib))
     trial = _Trial(situation, plans, gib, plan_one)
     enough: list[Result] = []
     helpful: list[Maker] = []
@@ -27,13 +30,28 @@ def find_changes(situation: Situation, plans: Sequence[StagePlan], gib: float, p
         helpful += [make for make, result in tried[-1:] if result["peak_gib"] < trial.peak_gib]
         if not tried:
             helpful += [make for make in kind.makers[-1:] if make(situation)]
-    if enough:
-        return sorted(enough, key=lambda result: float(result["operations"]))
+    if engines or enough:
+        return [*engines, *sorted(enough, key=lambda result: float(result["operations"]))]
     for number in range(1, len(helpful) + 1):
         together = trial.of(helpful[:number])
         if together["fits"] == "yes" or number == len(helpful):
             return [together]
     return []
+
+
+def _engines(plans: Sequence[StagePlan], gib: float) -> Iterator[Result]:
+    """Yield the engines that make it fit without a change to the recipe: nothing is planned anew, they go by rule."""
+    held = peaks_by_engine(plans)
+    for engine, costs in SPREADING.items():
+        if engine in held and fits(held[engine], gib) == "yes":
+            yield {
+                "settings": [f"launch --gpus {plans[0].gpus} --engine {engine}"],
+                "costs": [costs, "by rule, and not by running"],
+                "peak_gib": to_gib(held[engine]),
+                "fits": "yes",
+                "operations": 1.0,
+                "engine": engine,
+            }
 
 
 class _Trial:
@@ -85,7 +103,7 @@ class _Trial:
     def _describe(self, changes: Sequence[Change], plans: Sequence[StagePlan]) -> Result:
         needed = max(plan.bytes for plan in plans)
         return {
-            "settings": [change.setting for change in changes],
+            "settings": command_line(changes),
             "costs": [change.costs for change in changes],
             "peak_gib": to_gib(needed),
             "fits": fits(needed, self._gib),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from finesight.plan.blueprint import Device
 from finesight.plan.changes import Situation
@@ -12,7 +13,8 @@ from finesight.plan.engines import bytes_by_engine
 from finesight.plan.simulate import Simulated, simulate
 from finesight.plan.workload import Workload
 from finesight.recipe.recipe import Stage
-from finesight.train.engines import SPREADABLE
+from finesight.runtime import Engine
+from finesight.train.engines import find_obstacle, spreads
 
 USABLE = 0.9
 """Of a GPU's memory. The rest is for the CUDA context and libraries' workspaces, which are not counted, and for memory
@@ -27,8 +29,8 @@ class StagePlan:
     work: Workload
     needs: Simulated
     gpus: int
-    may_spread: bool
-    """Whether an engine may take the model apart."""
+    refused: Mapping[Engine, str]
+    """The engines that cannot train this stage, and with what not."""
 
     @property
     def bytes(self) -> int:
@@ -36,6 +38,14 @@ class StagePlan:
         if self.gpus == 1:
             return max(self.needs.training.bytes, self.needs.answering.bytes)
         return bytes_by_engine(self.needs, self.gpus)["ddp"]
+
+    @property
+    def bytes_by_engine(self) -> dict[Engine, int]:
+        """Return the most that each GPU holds under every engine that can train the stage; of one GPU, nothing."""
+        if self.gpus == 1:
+            return {}
+        held = bytes_by_engine(self.needs, self.gpus)
+        return {engine: size for engine, size in held.items() if engine not in self.refused}
 
     @property
     def operations(self) -> float:
@@ -53,8 +63,13 @@ def plan_stage(situation: Situation, stage: Stage, *, data_root: Path, device: D
     """Return what one stage needs."""
     work = situation.rows.workload(stage, max_tokens=situation.max_tokens, gpus=situation.gpus)
     needs = simulate(situation.model, stage, work.largest, data_root=data_root, device=device)
-    may_spread = situation.model.quantization == "none" and stage.train.optim in SPREADABLE
-    return StagePlan(stage, work, needs, situation.gpus, may_spread)
+    return StagePlan(stage, work, needs, situation.gpus, _refused(situation, stage, work))
+
+
+def peaks_by_engine(plans: Sequence[StagePlan]) -> dict[Engine, int]:
+    """Return the most that each GPU holds in any stage, under every engine that can train all; of one GPU, nothing."""
+    each = [plan.bytes_by_engine for plan in plans]
+    return {engine: max(held[engine] for held in each) for engine in each[0] if all(engine in held for held in each)}
 
 
 def fits(needed_bytes: int, gib: float) -> Literal["yes", "barely", "no"]:
@@ -62,6 +77,16 @@ def fits(needed_bytes: int, gib: float) -> Literal["yes", "barely", "no"]:
     if needed_bytes <= USABLE * gib * 2**30:
         return "yes"
     return "barely" if needed_bytes <= gib * 2**30 else "no"
+
+
+def _refused(situation: Situation, stage: Stage, work: Workload) -> dict[Engine, str]:
+    refused: dict[Engine, str] = {}
+    for engine in get_args(Engine):
+        if spreads(engine) and work.rows_differ:
+            refused[engine] = "rows of which some have an image and others none"
+        elif obstacle := find_obstacle(engine, situation.model, stage.train):
+            refused[engine] = obstacle.what
+    return refused
 
 
 def to_gib(held: int) -> float:

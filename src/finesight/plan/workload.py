@@ -36,6 +36,8 @@ class Workload:
     """Optimizer steps of the stage; None where only the data would tell."""
     tokens_a_step: float
     """Padded tokens that all devices compute for a step, on average."""
+    rows_differ: bool
+    """Whether some rows have an image and others none."""
 
 
 class Rows(Protocol):

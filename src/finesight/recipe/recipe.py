@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from finesight.recipe.base import Spec
+from finesight.recipe.base import FieldFault, Spec
 from finesight.recipe.data import Data
 from finesight.recipe.evaluate import ClipCheckpoint, SetTask, Task
 from finesight.recipe.model import Model, TextModel
@@ -155,11 +155,14 @@ class Recipe(Spec):
     def _stopping_is_watched(self) -> Recipe:
         watched = [task.name for task in self.evaluate if isinstance(task, SetTask) and task.from_ == "validation"]
         there = ["eval_loss", *(f"eval_{name}" for name in watched)]
-        for train in (self.train, *(stage.train for stage in self.stages)):
+        trains: dict[tuple[str | int, ...], Train | None] = {("train",): self.train}
+        trains |= {("stages", place, "train"): stage.train for place, stage in enumerate(self.stages)}
+        for where, train in trains.items():
             if train and train.early_stopping and train.early_stopping.metric not in there:
-                raise ValueError(
-                    f"early_stopping.metric is {train.early_stopping.metric}, but a validation gives "
-                    f"{', '.join(there)} (hint: a task `from: validation` adds eval_<name>)"
+                raise FieldFault(
+                    (*where, "early_stopping", "metric"),
+                    f"must be a figure of a validation, which gives {', '.join(there)}; not "
+                    f"`{train.early_stopping.metric}` (hint: a task `from: validation` adds eval_<name>)",
                 )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,14 +19,31 @@ Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_ada
 """transformers' optimizers that need no settings of their own, and torch's Muon; the 8-bit ones need bitsandbytes."""
 
 
+TRANSFORMERS_NAMES = {
+    "metric_for_best_model": "it is early_stopping.metric here",
+    "load_best_model_at_end": "that is always so: the best checkpoint by early_stopping.metric, or by the validation "
+    "loss without it, is the result",
+    "greater_is_better": "the metric knows: of eval_loss less is better, of any other more",
+    "per_device_train_batch_size": "give global_batch_size; the batch of a device follows from --max-tokens-per-device",
+    "gradient_accumulation_steps": "give global_batch_size; the accumulation follows from --max-tokens-per-device",
+    "per_device_eval_batch_size": "the batch follows from --max-tokens-per-device",
+    "output_dir": "it is --output of the command",
+    "eval_strategy": "give eval_steps",
+    "save_strategy": "give save_steps",
+    "early_stopping_patience": "it is early_stopping.patience_steps here, in optimizer steps",
+    "early_stopping_threshold": "it is early_stopping.min_delta here",
+}
+"""What stands in the place of `TrainingArguments`' names that the section does not have."""
+
+
 class LearningRates(Spec):
     """A learning rate for each part that learns."""
 
-    vision: float | None = Field(default=None, gt=0)
+    vision: float | None = Field(default=None, gt=0, lt=1)
     """The vision encoder's."""
-    projector: float | None = Field(default=None, gt=0)
+    projector: float | None = Field(default=None, gt=0, lt=1)
     """The projector's."""
-    language: float | None = Field(default=None, gt=0)
+    language: float | None = Field(default=None, gt=0, lt=1)
     """The language model's."""
 
 
@@ -40,6 +57,14 @@ class EarlyStopping(Spec):
     metric: str = "eval_loss"
     """`eval_loss`, or `eval_` and the name of a task drawn `from: validation`."""
 
+    def told(self, step: int, planned: int) -> str:
+        """Return that, where and why a training of so many planned steps was stopped."""
+        least = f" of more than {self.min_delta:g}" if self.min_delta else ""
+        return (
+            f"stopped early at step {step:,} of {planned:,}: no improvement of {self.metric}{least} in "
+            f"{self.patience_steps:,} steps"
+        )
+
 
 class Guards(Spec):
     """What becomes of a step that goes wrong. Its batch is kept in the run folder either way."""
@@ -51,7 +76,8 @@ class Guards(Spec):
     on_spike: Literal["note", "skip", "stop"] = "note"
     """A gradient far larger than those before it: note it, leave the step out, or stop."""
     spike_factor: float = Field(default=10.0, gt=1)
-    """So many times the median norm of the last 50 gradients is a spike."""
+    """So many times the median norm of the last 50 gradients is a spike. The first 10 steps are not judged: too little
+    is known of what is usual."""
 
 
 class Train(Spec):
@@ -65,7 +91,7 @@ class Train(Spec):
     """Examples in an optimizer step, whatever the machine."""
     max_branches_per_context: int = Field(default=8, gt=0)
     """At most so many questions about one image in a step, so that a step is not one image."""
-    learning_rate: float | LearningRates = 1e-5
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | LearningRates = 1e-5
     """Peak learning rate: one, or one for each part."""
     lr_scheduler_type: Schedule = "cosine"
     """How the learning rate falls, by transformers' names."""
@@ -100,7 +126,7 @@ class Train(Spec):
     save_total_limit: int = Field(default=2, gt=0)
     """Checkpoints kept; the best one is never deleted."""
     early_stopping: EarlyStopping | None = None
-    """Stop early. Default: train to the end, and keep the best checkpoint."""
+    """Stop early. Default: train to the end, and keep the checkpoint with the lowest validation loss."""
     guards: Guards = Guards()
     """What is done about steps that go wrong."""
     dataloader_num_workers: int = Field(default=0, ge=0)
@@ -111,12 +137,6 @@ class Train(Spec):
     at a time. A CPU gives the same bits without it."""
     report_to: tuple[Tracker, ...] = ()
     """Trackers that are told the recipe and the figures of metrics.jsonl, never the data; `finesight[track]`."""
-
-    @model_validator(mode="after")
-    def _learns_downhill(self) -> Train:
-        if not isinstance(self.learning_rate, LearningRates) and not 0 < self.learning_rate < 1:
-            raise ValueError("learning_rate must lie between 0 and 1")
-        return self
 
     @model_validator(mode="after")
     def _two_rates_are_muons(self) -> Train:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import ValidationError
 
 from finesight.errors import nearest_name
-from finesight.recipe.base import Spec
+from finesight.recipe.base import FieldFault, Spec
 from finesight.recipe.specification import (
     FieldPath,
     Place,
@@ -20,6 +20,7 @@ from finesight.recipe.specification import (
     tag_of,
     value_at,
 )
+from finesight.recipe.train import TRANSFORMERS_NAMES, Train
 
 
 class Invalid(NamedTuple):
@@ -40,6 +41,8 @@ def explain(root: type[Spec], content: Mapping[str, Any], error: ValidationError
     faults: dict[FieldPath, Invalid] = {}
     for detail in error.errors(include_url=False):
         place = follow(root, detail["loc"], content)
+        if place is not None and isinstance(fault := detail.get("ctx", {}).get("error"), FieldFault):
+            place = place._replace(path=(*place.path, *fault.where))
         if place is None or place.path in faults:
             continue
         value = value_at(content, place.path)
@@ -89,6 +92,8 @@ def _unknown_field(place: Place, around: Mapping[str, Any], root: type[Spec]) ->
     if name == "kind" and "from" in around and "from" in names:
         return Invalid(place.path, "stands beside `from`", "a task has `from` (a set of this run) or `kind`, not both")
     what = "there is no such field here"
+    if place.owner is Train and name in TRANSFORMERS_NAMES:
+        return Invalid(place.path, what, TRANSFORMERS_NAMES[name])
     if near := nearest_name(name, names):
         return Invalid(place.path, what, f"did you mean `{near}`?", meant=near)
     if name in field_names(root):
@@ -117,6 +122,9 @@ def _hint_for(value: Any, annotation: Any) -> str:
             return f"did you mean `{near}`?"
         case str() if bool in members and value.lower() in ("yes", "on", "no", "off"):
             return "write true" if value.lower() in ("yes", "on") else "write false"
+        case str() if len(value.split()) == 1 and (items := _items_of(members)):
+            names = [str(word) for item in items if get_origin(item) is Literal for word in get_args(item)]
+            return f"write `[{nearest_name(value, names) or value}]`" if names or str in items else ""
         case str() if {int, float}.intersection(members) and _is_number(value):
             return "take the quotes away"
         case bool() if str in members:
@@ -127,6 +135,11 @@ def _hint_for(value: Any, annotation: Any) -> str:
             return f"write {int(value)}"
         case _:
             return ""
+
+
+def _items_of(members: Sequence[Any]) -> list[Any]:
+    """Return what the lists among the alternatives take; nothing where there are none."""
+    return [item for member in members if get_origin(member) is tuple for item in members_of(get_args(member)[0])]
 
 
 def _is_number(text: str) -> bool:

@@ -11,7 +11,7 @@ from finesight.recipe.model import TextModel
 from finesight.recipe.recipe import Stage
 from finesight.recipe.tune import Lora
 from finesight.report.files import Content, RunFiles
-from finesight.report.progress import has_trained
+from finesight.report.progress import early_end, has_trained
 
 STILL_FALLING = 0.01
 """Share by which the last validations must have lowered the loss for it to be called falling."""
@@ -64,11 +64,13 @@ def train_longer(files: RunFiles) -> Iterator[str]:
     for stage, rows in _validations(files):
         losses = [row["loss"] for row in rows]
         earlier = losses[-1 - max(1, len(losses) // 4)]
-        if losses[-1] == min(losses) and losses[-1] < earlier * (1 - STILL_FALLING):
+        is_falling = losses[-1] == min(losses) and losses[-1] < earlier * (1 - STILL_FALLING)
+        if is_falling and loss(earlier) != loss(losses[-1]) and not _nothing_left_to_learn(files):
             steps = [count(row["step"]) for row in rows]
             yield (
                 f"{stage.name}: train longer. The validation loss was still falling at the end: {loss(earlier)} at "
-                f"step {steps[losses.index(earlier)]}, {loss(losses[-1])} at step {steps[-1]}, the last. {_now(stage)}"
+                f"step {steps[losses.index(earlier)]}, {loss(losses[-1])} at step {steps[-1]}, the last. "
+                f"{_now(files, stage)}"
             )
 
 
@@ -134,11 +136,30 @@ def no_better_than_majority(files: RunFiles) -> Iterator[str]:
             )
 
 
+def tuning_silenced(files: RunFiles) -> Iterator[str]:
+    """Most answers are empty since the tuning, and were not before it."""
+    judged_too_high = [
+        f"{check['message']} ({check['hint']})"
+        for stage in files.checks.get("stages", [])
+        for check in stage["checks"]
+        if check["name"].startswith("learning rates") and check["status"] == "warning"
+    ]
+    why = "".join(f" The check before the run said: {told}." for told in dict.fromkeys(judged_too_high))
+    for task in files.judged_tasks:
+        if became := _became_empty(task):
+            outcomes = task["outcomes"]
+            yield (
+                f"{task['name']}: the tuning broke the model: {count(outcomes['after']['empty'])} of "
+                f"{plural(sum(outcomes['after'].values()), 'answer')} are empty, {count(became)} more than before it. "
+                f"Lower the learning rate.{why}"
+            )
+
+
 def format_not_knowledge(files: RunFiles) -> Iterator[str]:
     """Most errors are answers that are cut off or empty."""
     for task in files.judged_tasks:
         after = task.get("outcomes", {}).get("after")
-        if not after:
+        if not after or _became_empty(task):
             continue
         cut, empty = after.get("cut", 0), after.get("empty", 0)
         errors = sum(after.values()) - after["right"]
@@ -158,7 +179,7 @@ def forgets(files: RunFiles) -> Iterator[str]:
     replayed = files.data.get("sets", {}).get("train", {}).get("by_role", {}).get("replay", 0)
     for task in files.judged_tasks:
         change = task.get("difference")
-        if task["role"] == "forgetting" and change and figures_of(task).gain(change)[1] < 0:
+        if task["role"] == "forgetting" and change and not _became_empty(task) and figures_of(task).gain(change)[1] < 0:
             remedy = (
                 f"Mix in more than the {plural(replayed, 'replay example')} there are"
                 if replayed
@@ -184,6 +205,7 @@ def measure_on_more(files: RunFiles) -> Iterator[str]:
 ALL_ADVICE: tuple[Advice, ...] = (
     leaks_first,
     loss_is_no_number,
+    tuning_silenced,
     format_not_knowledge,
     context_is_not_used,
     no_better_than_majority,
@@ -197,19 +219,44 @@ ALL_ADVICE: tuple[Advice, ...] = (
 
 
 def _held_out(files: RunFiles) -> list[Content]:
-    return [task for task in files.judged_tasks if task["role"] == "held_out"]
+    """Return the held-out tasks that are still answered: of silence nothing else follows."""
+    return [task for task in files.judged_tasks if task["role"] == "held_out" and not _became_empty(task)]
+
+
+def _became_empty(task: Content) -> int:
+    """Return how many more answers are empty since the tuning, where that is most of all answers; else 0."""
+    outcomes = task.get("outcomes", {})
+    before, after = outcomes.get("before", {}), outcomes.get("after", {})
+    more: int = after.get("empty", 0) - before.get("empty", 0)
+    return more if more > MOSTLY * sum(after.values()) else 0
 
 
 def _validations(files: RunFiles) -> Iterator[tuple[Stage, Sequence[Content]]]:
-    """Yield the stages that came to their end and were validated, with real losses, often enough for a trend."""
+    """Yield the stages that came to their end and were validated, with real losses, often enough for a trend.
+
+    None of a run that silenced its model: neither more steps nor a higher rate helps that.
+    """
+    if any(map(_became_empty, files.judged_tasks)):
+        return
     for stage in files.recipe.each_stage():
         rows = files.metrics_of(stage.name, "validation")
         if len(rows) >= 3 and has_trained(files, stage) and all(math.isfinite(row["loss"]) for row in rows):
             yield stage, rows
 
 
-def _now(stage: Stage) -> str:
+def _nothing_left_to_learn(files: RunFiles) -> bool:
+    """Return whether every held-out task is answered in full."""
+    tasks = _held_out(files)
+    return bool(tasks) and all(
+        figures_of(task).percent and task["scores"].get("after", {}).get("score") == 1.0 for task in tasks
+    )
+
+
+def _now(files: RunFiles, stage: Stage) -> str:
     train = stage.train
+    if (stopping := train.early_stopping) and (told := early_end(files, stage)):
+        least = f", or lower min_delta, now {stopping.min_delta:g}" if stopping.min_delta else ""
+        return f"It was {told}. Raise early_stopping.patience_steps, now {count(stopping.patience_steps)}{least}."
     if train.max_steps:
         return f"Raise max_steps, now {count(train.max_steps)}."
     return f"Raise num_train_epochs, now {train.num_train_epochs:g}."

@@ -11,7 +11,7 @@ from typing import Any
 
 from finesight.errors import UserError
 from finesight.recipe.recipe import Recipe
-from finesight.rundir import END, RECIPE_FILE, REHEARSAL, RunDir
+from finesight.rundir import END, RECIPE_FILE, REHEARSAL, RunDir, damaged
 from finesight.schema import Record
 
 Content = Mapping[str, Any]
@@ -83,7 +83,7 @@ def _read_best(run: RunDir) -> dict[str, Content]:
     for stage in run.recipe.each_stage():
         path = run.checkpoints(stage.name) / "best.json"
         if path.exists():
-            with _blaming(path):
+            with _blaming(path, written_anew_by=run.path):
                 best[stage.name] = json.loads(path.read_text(encoding="utf-8"))
     return best
 
@@ -97,15 +97,12 @@ def _read_records(run: RunDir, task: str) -> dict[str, tuple[Record, ...]]:
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def _blaming(path: Path, written_anew_by: Path | None = None) -> Iterator[None]:
     """Turn what a damaged file causes into an error that names the file."""
     try:
         yield
     except (json.JSONDecodeError, UnicodeDecodeError) as fault:
-        raise UserError(
-            f"{path}: damaged, it cannot be read as JSON ({fault})",
-            hint="finesight writes its files whole; restore this one from a copy, or run again",
-        ) from fault
+        raise damaged(path, fault, written_anew_by) from fault
     except KeyError as fault:
         raise UserError(
             f"{path}: a line lacks the field {fault}",

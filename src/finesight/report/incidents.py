@@ -39,7 +39,7 @@ def _row(alike: list[Content]) -> IncidentRow:
     first = alike[0]
     steps = [count(incident["step"]) for incident in alike]
     more = f" and {count(len(steps) - _STEPS_NAMED)} more" if len(steps) > _STEPS_NAMED else ""
-    where = f"step {', '.join(steps[:_STEPS_NAMED])}{more}"
+    where = f"step{'s' if len(steps) > 1 else ''} {', '.join(steps[:_STEPS_NAMED])}{more}"
     return IncidentRow(
         is_grave=first["action"] != "note",
         title=f"{first['stage']}, {where}: {first['what']}, {_WORDS[first['action']]}",

@@ -54,6 +54,8 @@ class Page:
     replaced: tuple[str, ...]
     """What stood in for what; only a rehearsal has such."""
     is_finished: bool
+    ended: str
+    """How the run ended that did not come to its end, and what to do about it."""
     steps: tuple[progress.Step, ...]
     tasks: tuple[TaskSection, ...]
     curves: tuple[Panel, ...]
@@ -84,10 +86,11 @@ def gather(files: RunFiles) -> Page:
         name=files.recipe.name,
         started=str(files.environment.get("started", "")),
         verdict=headline.get("verdict", ""),
-        sentences=(*headline.get("sentences", ()), *_continued(files)),
-        warnings=tuple(headline.get("warnings", ())),
+        sentences=(*headline.get("sentences", ()), *_continued(files), *_stopped_early(files)),
+        warnings=(*headline.get("warnings", ()), *_changed(files)),
         replaced=tuple(files.rehearsal.get("replaced", ())),
         is_finished=progress.is_finished(files),
+        ended=progress.how_it_ended(files),
         steps=progress.steps(files, progress.answered_in(files)),
         tasks=tuple(
             TaskSection(view_task(files, task), task_panels(task), gallery(files, task)) for task in files.judged_tasks
@@ -108,6 +111,19 @@ def _continued(files: RunFiles) -> Iterator[str]:
     continued = files.recipe.model.continue_from
     if continued is not None and files.verdict:
         yield continued_sentence(continued.run)
+
+
+def _changed(files: RunFiles) -> Iterator[str]:
+    """Yield what of the recipe is not as it was when the first steps were taken."""
+    for change in files.environment.get("recipe_changes", ()):
+        yield f"The recipe was changed while the run went on: {change}."
+
+
+def _stopped_early(files: RunFiles) -> Iterator[str]:
+    """Yield which stages were stopped before their last step, and why."""
+    for stage in files.recipe.each_stage():
+        if told := progress.early_end(files, stage):
+            yield f"{stage.name}: {told}."
 
 
 def render_report(page: Page) -> str:

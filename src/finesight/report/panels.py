@@ -164,6 +164,8 @@ def _loss_title(files: RunFiles, stage: Stage) -> str:
     for kind, name in (("validation", "Validation loss"), ("train", "Training loss")):
         if rows := files.metrics_of(stage.name, kind):
             first, last = _main_loss(rows[0]), _main_loss(rows[-1])
+            if len(rows) == 1:
+                return f"Stage {stage.name}: {name.lower()} {loss(last)} at step {count(rows[0]['step'])}"
             lowest = min(map(_main_loss, rows))
             aside = f", {loss(lowest)} at its lowest" if lowest < min(first, last) else ""
             return f"Stage {stage.name}: {name.lower()} went from {loss(first)} to {loss(last)}{aside}"

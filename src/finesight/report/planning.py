@@ -23,6 +23,7 @@ CAUSES = {
     "packing": "rows and their mask",
     "answer cache": "keys and values of answers",
 }
+BY_ENGINE = {"yes": "fits by", "barely": "barely, with nothing to spare, by", "no": "does not fit by"}
 ANSWERS = {"yes": "fits", "barely": "barely: nothing is to spare", "no": "does not fit"}
 
 
@@ -52,9 +53,10 @@ def plan_lines(plan: Content, tflops: float) -> Iterator[str]:
     yield _rows_line(plan["rows"])
     for stage in plan["stages"]:
         yield from _stage_lines(stage, plan, tflops)
-    each = f" on each of {plan['gpus']} GPUs, by ddp" if plan["gpus"] > 1 else ""
+    if not all(stage["steps"] for stage in plan["stages"]):
+        yield "No whole time: how many steps there are, only the data would tell (or train.max_steps)."
     for answer in plan["fits"]:
-        yield f"{answer['gib']:g} GB{each}: {ANSWERS[answer['fits']]}"
+        yield f"{answer['gib']:g} GiB: {ANSWERS[answer['fits']]}" if plan["gpus"] == 1 else _fit_line(answer, plan)
     if "changes" in plan:
         yield from _change_lines(plan["changes"], plan["gpu_memory_gib"])
 
@@ -91,25 +93,47 @@ def _stage_lines(stage: Content, plan: Content, tflops: float) -> Iterator[str]:
     at = f"at {tflops:g} TFLOP/s" + (f" on each of {plan['gpus']} GPUs" if plan["gpus"] > 1 else "")
     whole = f", {_duration(seconds * stage['steps'])} for {plural(stage['steps'], 'step')}" if stage["steps"] else ""
     yield f"  {a_step}{whole} {at} (--tflops), without validations."
-    if stage["engines"]:
-        shares = ", ".join(f"{engine} {_gib(held)}" for engine, held in stage["engines"].items())
-        yield f"  GiB on each of {plan['gpus']} GPUs, by rule and not by running: {shares}."
+    yield from engine_lines(stage, plan["gpus"])
+
+
+def engine_lines(stage: Content, gpus: int) -> Iterator[str]:
+    """Yield what the engines hold, and which cannot train the stage."""
+    held, refused = stage["engines"], stage["engines_refused"]
+    if held:
+        shares = ", ".join(f"{engine} {_gib(size)}" for engine, size in held.items())
+        yield f"  GiB on each of {gpus} GPUs, by rule and not by running: {shares}."
+    for reason in dict.fromkeys(refused.values()):
+        yield f"  {', '.join(engine for engine in refused if refused[engine] == reason)}: not with {reason}."
+    if held.get("zero3", 0) > held.get("zero2", 0):
+        yield (
+            "  zero3 holds more than zero2 here because DeepSpeed lets it keep up to a billion weights gathered while "
+            "it computes."
+        )
+
+
+def _fit_line(answer: Content, plan: Content) -> str:
+    """Return which engines fit into GPUs of a size."""
+    engines = answer["engines"]
+    found = {word: [engine for engine in engines if engines[engine] == word] for word in BY_ENGINE}
+    told = [f"{BY_ENGINE[word]} {', '.join(names)}" for word, names in found.items() if names]
+    return f"{answer['gib']:g} GiB on each of {plan['gpus']} GPUs: {'; '.join(told)}"
 
 
 def _change_lines(changes: list[Content], gib: float) -> Iterator[str]:
     if not changes:
-        yield f"Nothing that was tried makes it fit into {gib:g} GB: take a smaller model, or a larger GPU."
+        yield f"Nothing that was tried makes it fit into {gib:g} GiB: take a smaller model, or a larger GPU."
         return
     enough = all(change["fits"] == "yes" for change in changes)
+    order = ", engines first, then the quickest" if "engine" in changes[0] else ", the quickest first"
     yield (
-        f"To fit into {gib:g} GB{', the quickest first' if len(changes) > 1 else ''}:"
+        f"To fit into {gib:g} GiB{order if len(changes) > 1 else ''}:"
         if enough
-        else (f"Not enough for {gib:g} GB, but the nearest that was found:")
+        else f"Not enough for {gib:g} GiB, but the nearest that was found:"
     )
     for change in changes:
         time = change["operations"]
         cost = "as many operations" if abs(time - 1) < 0.005 else f"{time:.2f}× the operations"
-        settings, costs = " and ".join(change["settings"]), "; ".join(change["costs"])
+        settings, costs = " ".join(change["settings"]), "; ".join(change["costs"])
         yield f"  {settings}: {_gib(change['peak_gib'])} GiB, {cost}; {costs}"
 
 

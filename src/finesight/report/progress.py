@@ -10,6 +10,7 @@ from finesight.numerals import count, loss
 from finesight.recipe.evaluate import SetTask, Task
 from finesight.recipe.recipe import Stage
 from finesight.report.files import RunFiles
+from finesight.rundir import how_to_go_on
 
 State = Literal["done", "partly", "not yet"]
 Answered = Mapping[str, Mapping[str, int]]
@@ -48,9 +49,28 @@ def is_finished(files: RunFiles) -> bool:
     return all({"before", "after"} <= judged.get(task.name, {}).keys() for task in files.recipe.evaluate)
 
 
+def how_it_ended(files: RunFiles) -> str:
+    """Return in a sentence or two how a run ended that did not come to its end; nothing where its end was not noted."""
+    if not files.end:
+        return ""
+    words = {"failed": "It failed", "stopped": "It was stopped", "preempted": "A cluster stopped it"}[files.end["how"]]
+    hint = files.end["hint"] or f"go on with: {how_to_go_on(files.path)}"
+    return f"{words} ({files.end['at']}): {files.end['message']}. What to do: {hint}."
+
+
 def has_trained(files: RunFiles, stage: Stage) -> bool:
     """Return whether a stage's training came to its end, which may be an early one."""
     return bool(files.best.get(stage.name, {}).get("finished"))
+
+
+def early_end(files: RunFiles, stage: Stage) -> str:
+    """Return how a stage's training was stopped early; nothing where it went through all its steps, or is not over."""
+    rows = [row for row in files.metrics if row["stage"] == stage.name]
+    stopping = stage.train.early_stopping
+    if stopping is None or not rows or not has_trained(files, stage):
+        return ""
+    planned = rows[-1].get("planned_steps")  # a run of an earlier version does not say it
+    return stopping.told(rows[-1]["step"], planned) if planned and rows[-1]["step"] < planned else ""
 
 
 def _steps(files: RunFiles, answered: Answered) -> Iterator[Step]:

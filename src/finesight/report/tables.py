@@ -120,7 +120,8 @@ def check_rows(checks: Content) -> tuple[CheckRow, ...]:
 
 def environment_rows(files: RunFiles) -> tuple[tuple[str, str], ...]:
     """Return environment.json as names and values, nested names joined by a blank; the recipe stands elsewhere."""
-    return tuple(_flatten("", {name: value for name, value in files.environment.items() if name != "recipe"}))
+    told = {name: value for name, value in files.environment.items() if name not in ("recipe", "recipe_changes")}
+    return tuple(_flatten("", told))
 
 
 def _part_row(part: Content) -> PartRow:

@@ -16,11 +16,16 @@ VALIDATIONS = 10
 """In a run, where the recipe does not say."""
 
 
+def validation_interval(train: Train, steps: int) -> int:
+    """Return the steps between validations, in a run of so many."""
+    return train.eval_steps or math.ceil(steps / VALIDATIONS)
+
+
 def training_arguments(
     train: Train, *, output: Path, steps: int, seed: int, engine: Engine = "ddp", rows_differ: bool = False
 ) -> TrainingArguments:
     """Return the arguments of a run of `steps` optimizer steps, each of which is one item of the data set."""
-    eval_steps = train.eval_steps or math.ceil(steps / VALIDATIONS)
+    eval_steps = validation_interval(train, steps)
     arguments = TrainingArguments(
         output_dir=str(output),
         max_steps=steps,

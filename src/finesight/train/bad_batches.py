@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -46,9 +47,14 @@ def describe_branches(
 
 
 def write_batch(folder: Path, incident: dict[str, Any], branches: Sequence[dict[str, Any]]) -> None:
-    """Write `batch.json` into `folder`."""
-    content = {**incident, "branches": list(branches)}
-    write_text(folder / BATCH_FILE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    """Write `batch.json` into `folder`, as every reader of JSON takes it."""
+    content = {**incident, "branches": [{**branch, "loss": _in_json(branch["loss"])} for branch in branches]}
+    write_text(folder / BATCH_FILE, json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def _in_json(loss: float | None) -> float | str | None:
+    """Return a loss, and one that is no number in words: JSON has no other way for `nan`, `inf` and `-inf`."""
+    return loss if loss is None or math.isfinite(loss) else str(loss)
 
 
 def _places(layout: Layout) -> Iterator[tuple[int, int]]:

@@ -106,6 +106,12 @@ class StopEarly(TrainerCallback):  # type: ignore[misc]
         for validation in past:
             self._compare(validation["step"], scores_of(validation))
 
+    def told(self, planned: int) -> str:
+        """Return that a stage of so many planned steps was stopped early, and why; nothing where it was not."""
+        if self.stopped_at is None or self.stopped_at >= planned:
+            return ""
+        return self._settings.told(self.stopped_at, planned)
+
     def _compare(self, step: int, scores: Mapping[str, float]) -> None:
         metric, least = self._settings.metric, self._settings.min_delta
         score = scores[metric]

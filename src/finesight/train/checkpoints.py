@@ -20,7 +20,11 @@ from finesight.whole_files import bring_to_disk
 
 BEST_FILE = "best.json"
 DAMAGED = "damaged-"
-"""What stands before the name of a checkpoint that was set aside."""
+"""What stands before the name of a file or checkpoint that was set aside, for it is not what was written."""
+UNUSED = "unused-"
+"""What stands before the name of a whole checkpoint that was set aside."""
+DELETED = "deleted-"
+"""What stands before the name of a checkpoint that is being deleted."""
 STAGING_FOLDER = "partial"
 """Where a checkpoint lies until it is whole."""
 TORCH_CANNOT_WRITE = "inline_container"
@@ -105,33 +109,48 @@ def delete_old_checkpoints(folder: Path, *, keep: int, best: Best | None) -> Non
 
 
 def _delete(checkpoint: Path) -> None:
-    (checkpoint / SEAL_FILE).unlink(missing_ok=True)  # first, so that one deleted by half does not count
-    shutil.rmtree(checkpoint)
+    shutil.rmtree(_rename(checkpoint, DELETED))  # so that one deleted by half does not count
+
+
+def _rename(path: Path, prefix: str) -> Path:
+    """Put `prefix` before the name of a file or folder, in the place of an earlier one of that name."""
+    renamed = path.with_name(prefix + path.name)
+    if renamed.is_dir():
+        shutil.rmtree(renamed)
+    return path.replace(renamed)
 
 
 def tidy_checkpoints(folder: Path) -> None:
     """Set aside what is damaged, and delete what a killed process left by half: what then is there can be trusted.
 
-    Where the best checkpoint is damaged, or gone, so are those after it and best.json: training goes back to the last
-    one before, and comes to the best one again.
+    Where the best checkpoint is damaged, or gone, those after it are set aside and best.json is deleted: training goes
+    back to the last one before, or begins anew where there is none, and comes to the best one again.
     """
-    shutil.rmtree(folder / STAGING_FOLDER, ignore_errors=True)
+    for left in (folder / STAGING_FOLDER, *folder.glob(f"{DELETED}*")):
+        shutil.rmtree(left, ignore_errors=True)
     for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / SEAL_FILE).exists():
-            shutil.rmtree(checkpoint)
-        elif damage := find_damage(checkpoint):
-            aside = checkpoint.with_name(DAMAGED + checkpoint.name)
-            shutil.rmtree(aside, ignore_errors=True)
-            checkpoint.replace(aside)
+        if damage := find_damage(checkpoint):
+            aside = _rename(checkpoint, DAMAGED)
             say(f"warning: {checkpoint} is damaged ({damage}); it is not used, and kept as {aside.name}")
-    best = read_best(folder)
+    best = _read_best_or_set_aside(folder)
     if best is None or (folder / best.checkpoint).exists():
         return
-    say(f"warning: {folder / best.checkpoint}, the best one, is lost: training goes back to the one before it")
-    for checkpoint in complete_checkpoints(folder):
-        if step_of(checkpoint) > best.step:
-            _delete(checkpoint)
+    ordered = sorted(complete_checkpoints(folder), key=step_of)
+    later = [_rename(checkpoint, UNUSED).name for checkpoint in ordered if step_of(checkpoint) > best.step]
+    earlier = len(ordered) - len(later)
+    going_back = "goes back to the one before it" if earlier else "begins anew, for no earlier one is left"
+    kept = f"; later ones are kept as {', '.join(later)}, which nothing uses" if later else ""
+    say(f"warning: {folder / best.checkpoint}, the best one, is lost: training {going_back}{kept}")
     (folder / BEST_FILE).unlink()
+
+
+def _read_best_or_set_aside(folder: Path) -> Best | None:
+    try:
+        return read_best(folder)
+    except ModelError as error:
+        aside = _rename(folder / BEST_FILE, DAMAGED)
+        say(f"warning: {error.message}; it is kept as {aside.name}, and the best checkpoint chosen again")
+        return None
 
 
 def require_undamaged(checkpoint: Path) -> None:
@@ -144,9 +163,17 @@ def require_undamaged(checkpoint: Path) -> None:
 
 
 def read_best(folder: Path) -> Best | None:
-    """Return what best.json says, or None before the first validation."""
+    """Return what best.json says, or None before the first validation. Raises `ModelError` when it is damaged."""
     file = folder / BEST_FILE
-    return Best(**json.loads(file.read_text("utf-8"))) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return Best(**json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{file} is damaged, and does not say which checkpoint is the best one",
+            hint="`finesight run --resume` sets it aside, and chooses again by the validations in metrics.jsonl",
+        ) from error
 
 
 def write_best(folder: Path, best: Best) -> None:

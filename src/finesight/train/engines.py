@@ -1,22 +1,38 @@
-"""How several processes train one model, as settings of transformers' Trainer, and what each of them cannot do."""
+"""How several processes train one model, as settings of transformers' Trainer, and what each of them cannot do.
+
+What they cannot do is told by `finesight launch` too, before it starts any: torch is imported only where it is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from finesight.errors import UserError
-from finesight.models.encoded import Encoded
-from finesight.recipe.model import AssembledModel
+from finesight.recipe.model import Model
 from finesight.recipe.recipe import Recipe
 from finesight.recipe.train import Train
 from finesight.runtime import Engine, KeepImages, chosen_engine, process_count
 
+if TYPE_CHECKING:
+    from finesight.models.encoded import Encoded
+
 SPREADABLE = ("adamw_torch", "adamw_torch_fused", "sgd")
 """Optimizers whose states can be cut in pieces and put together again: one number for each weight."""
+
+_INSTEAD = "take the engine ddp"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps an engine from training a stage."""
+
+    what: str
+    """In a few words, the same for every engine."""
+    why: str
+    way_out: str
 
 
 def spreads(engine: Engine) -> bool:
@@ -29,27 +45,36 @@ def require_fitting_engine(recipe: Recipe, keep: KeepImages) -> None:
     engine = chosen_engine()
     if not spreads(engine):
         return
-    instead = "take the engine ddp"
-    if not isinstance(recipe.model, AssembledModel) and recipe.model.quantization != "none":
-        raise UserError(f"quantised weights cannot be spread over processes by {engine}", hint=instead)
     if keep in ("features", "fastest"):
-        raise UserError(f"kept features of images go past the model that {engine} has taken apart", hint=instead)
+        raise UserError(f"kept features of images go past the model that {engine} has taken apart", hint=_INSTEAD)
     for stage in recipe.each_stage():
-        if stage.train.optim not in SPREADABLE:
-            raise UserError(
-                f"train.optim: {stage.train.optim} keeps states that {engine} cannot spread over processes",
-                hint=f"one of {', '.join(SPREADABLE)}; or {instead}",
-            )
-        guards = stage.train.guards
-        if "skip" in (guards.on_bad_loss, guards.on_spike) and engine != "fsdp":
-            told = f"train.guards: DeepSpeed takes a step before it can be judged, so {engine} cannot leave one out"
-            raise UserError(told, hint=f"on_bad_loss: stop and on_spike: note; or {instead}")
-        if stage.train.fp16:
-            told = f"train.fp16: no gradient scaler was tried with {engine}, whose processes each see a piece"
-            raise UserError(told, hint=f"train.bf16; or {instead}")
+        if obstacle := find_obstacle(engine, recipe.model, stage.train):
+            raise UserError(obstacle.why, hint=obstacle.way_out)
     # Last: whoever installs it shall not then be told that it was of no use.
     if engine != "fsdp" and find_spec("deepspeed") is None:
         raise UserError(f"the engine {engine} needs DeepSpeed", hint='pip install "finesight[deepspeed]"')
+
+
+def find_obstacle(engine: Engine, model: Model, train: Train) -> Obstacle | None:
+    """Return what an engine cannot train of such a model, whatever the rows; None where it can."""
+    if not spreads(engine):
+        return None
+    if model.quantization != "none":
+        why = f"quantised weights cannot be spread over processes by {engine}"
+        return Obstacle("quantised weights", why, _INSTEAD)
+    if train.optim not in SPREADABLE:
+        what = f"train.optim: {train.optim}"
+        why = f"{what} keeps states that {engine} cannot spread over processes"
+        return Obstacle(what, why, f"one of {', '.join(SPREADABLE)}; or {_INSTEAD}")
+    if "skip" in (train.guards.on_bad_loss, train.guards.on_spike) and engine != "fsdp":
+        why = f"train.guards: DeepSpeed takes a step before it can be judged, so {engine} cannot leave one out"
+        return Obstacle(
+            "train.guards that leave steps out", why, f"on_bad_loss: stop and on_spike: note; or {_INSTEAD}"
+        )
+    if train.fp16:
+        why = f"train.fp16: no gradient scaler was tried with {engine}, whose processes each see a piece"
+        return Obstacle("train.fp16", why, f"train.bf16; or {_INSTEAD}")
+    return None
 
 
 def require_alike_rows(contexts: Sequence[Encoded]) -> None:
@@ -88,6 +113,8 @@ def engine_arguments(engine: Engine, train: Train, *, rows_differ: bool) -> dict
 
 def _backend() -> str | None:
     """Return what processes talk through; None for what transformers takes for the device at hand."""
+    import torch
+
     return None if torch.cuda.is_available() else "gloo"
 
 

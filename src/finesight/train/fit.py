@@ -14,6 +14,7 @@ from transformers import set_seed
 from finesight.errors import DataError
 from finesight.models.encoded import Encoded
 from finesight.models.loaded import Loaded
+from finesight.numerals import plural
 from finesight.processes import agree_to_stop, once
 from finesight.recipe.recipe import Stage
 from finesight.recipe.train import Train
@@ -111,6 +112,9 @@ def fit(
                 trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         if spread:
             spread.close()
+    for callback in callbacks:
+        if isinstance(callback, StopEarly) and (told := callback.told(len(steps))):
+            say(f"{stage.name}: {told}")
     if agree_to_stop(stop):
         raise stop.interruption(f"stopped at step {trainer.state.global_step} of {len(steps)} of stage {stage.name}")
     return finish(loaded, folder)
@@ -131,10 +135,20 @@ def go_back(run: RunDir, stage: str, steps: int) -> tuple[Path | None, list[dict
     None where there is no checkpoint.
     """
     resumed = last_checkpoint(run.checkpoints(stage))
-    run.drop_metrics_after(stage, step_of(resumed) if resumed else 0)
-    if resumed:
-        say(f"{stage}: going on from step {step_of(resumed)} of {steps}")
-    return resumed, [row for row in run.metrics() if row["stage"] == stage]
+    step = step_of(resumed) if resumed else 0
+    run.drop_metrics_after(stage, step)
+    past = [row for row in run.metrics() if row["stage"] == stage]
+    if not resumed:
+        say(f"{stage}: {plural(steps, 'step')}")
+    else:
+        say(f"{stage}: going on from step {step} of {steps}")
+        # What a checkpoint holds is logged before it is written.
+        if (last := past[-1]["step"] if past else 0) < step:
+            say(
+                f"warning: metrics.jsonl ends at step {last}, and the checkpoint is of step {step}: the lines between "
+                "are gone; curves, early stopping and the choice of the best checkpoint go by what is left"
+            )
+    return resumed, past
 
 
 def lacks_validation(past: Sequence[Validation], step: int, *, every: int, last: int) -> bool:
@@ -166,6 +180,11 @@ def finish(loaded: Loaded, folder: Path) -> Best:
     if is_first_process():
         write_best(folder, best)
     return best
+
+
+def with_checkpoints(run: RunDir) -> list[str]:
+    """Return the names of the stages that go on from a checkpoint, or have come to their end."""
+    return [stage.name for stage in run.recipe.each_stage() if last_checkpoint(run.checkpoints(stage.name))]
 
 
 def has_begun(run: RunDir, stage: Stage) -> bool:

@@ -17,11 +17,13 @@ from finesight.errors import FinesightError
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
 from finesight.processes import gathered, wait_for_all
-from finesight.recipe.train import Guards as GuardSettings
+from finesight.recipe.train import Train
 from finesight.rundir import RunDir
 from finesight.runtime import is_first_process, say
 from finesight.train.bad_batches import describe_branches, write_batch
 from finesight.train.batches import RowBatch, StepBatches
+from finesight.train.checks.formats import spoken
+from finesight.train.checks.trial_step import computing_format
 from finesight.train.incidents import (
     MOST_OVERFLOWS,
     ODD_SHARE,
@@ -36,6 +38,13 @@ from finesight.train.incidents import (
 GUARDS_FOLDER = "guards"
 MOST_BATCHES = 10
 """Batches of a stage that are kept; what happened is noted each time."""
+_LEFT_OUT_BY = {
+    "loss": ", or train.guards.on_bad_loss: skip",
+    "gradient": ", or train.guards.on_bad_loss: skip",
+    "no learned token": ", or train.guards.on_bad_loss: skip",
+    "gradient spike": ", or train.guards.on_spike: note or skip",
+}
+"""What goes past a step that stopped the training, by the incident's name."""
 Note = Callable[[Mapping[str, Any]], None]
 """Writes a line of metrics.jsonl; the trainer adds where and when."""
 
@@ -47,8 +56,9 @@ class Guards(TrainerCallback, ExportableState):  # type: ignore[misc]
     it the same with the same figures, and gets the same answer.
     """
 
-    def __init__(self, settings: GuardSettings, loaded: Loaded, run: RunDir, stage: str, *, scaled: bool, note: Note):
-        self._settings = settings
+    def __init__(self, train: Train, loaded: Loaded, run: RunDir, stage: str, *, scaled: bool, note: Note):
+        self._settings = train.guards
+        self._computing = spoken(computing_format(loaded, train))
         self._loaded = loaded
         self._run = run
         self._stage = stage
@@ -102,10 +112,10 @@ class Guards(TrainerCallback, ExportableState):  # type: ignore[misc]
         if not is_bad_loss(loss, self._losses):
             self._losses.add(loss)
             return False
-        dtype = str(self._loaded.model.dtype).removeprefix("torch.")
-        computing = "float16" if self._scaled else dtype
         branches = self._describe_branches()
-        causes = causes_of_bad_loss(loss, branches, broken=broken(), computing=computing)
+        causes = causes_of_bad_loss(
+            loss, branches, broken=broken(), computing=self._computing, attention=attention_of(self._loaded)
+        )
         return self._handle(Incident("loss", self._settings.on_bad_loss, f"the loss is {loss}", causes), branches)
 
     def has_gradient(self, norm: float) -> bool:
@@ -175,10 +185,13 @@ class Guards(TrainerCallback, ExportableState):  # type: ignore[misc]
         return "skip" if self._skips <= self._settings.max_skips else "stop"
 
     def _hint(self, incident: Incident) -> str:
-        likely = " — or ".join(incident.causes)
+        """Return the likely causes and what helps: resuming meets the same batch with the same weights."""
+        likely = f"likely: {' — or '.join(incident.causes)}"
+        over = "resuming meets the same batch again: begin another run, with that mended"
         if incident.action == "skip":
-            return f"{self._settings.max_skips} steps were left out before (train.guards.max_skips). Likely: {likely}"
-        return f"likely: {likely}"
+            return f"{self._settings.max_skips} steps were left out before (train.guards.max_skips); {likely}; {over}"
+        ends_anyway = self._scaled and incident.what == "gradient"
+        return f"{likely}; {over}{'' if ends_anyway else _LEFT_OUT_BY.get(incident.what, '')}"
 
     def _keep(self, row: Mapping[str, Any], branches: list[dict[str, Any]]) -> str:
         """Write the step's batch, of all processes, and return its folder's place in the run folder."""
@@ -239,6 +252,11 @@ class Guards(TrainerCallback, ExportableState):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Note how long was computed."""
         self.waiting.add_step(time.monotonic() - self._began)
+
+
+def attention_of(loaded: Loaded) -> str:
+    """Return by which implementation the language model attends, as `sdpa` or `eager`."""
+    return str(loaded.model.config.get_text_config()._attn_implementation)
 
 
 def broken_weights(loaded: Loaded) -> list[str]:

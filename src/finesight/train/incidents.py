@@ -104,12 +104,12 @@ def is_bad_loss(loss: float, usual: Usual) -> bool:
 
 
 def causes_of_bad_loss(
-    loss: float, branches: Sequence[dict[str, Any]], *, broken: Iterable[str], computing: str
+    loss: float, branches: Sequence[dict[str, Any]], *, broken: Iterable[str], computing: str, attention: str
 ) -> tuple[str, ...]:
-    """Return the likely causes of a bad loss.
+    """Return the likely causes of a bad loss, with remedies that are not in force already.
 
     `branches` are the questions of the step with their losses, `broken` the weights that are no numbers, `computing`
-    the number format.
+    the number format, `attention` the implementation (`sdpa`, `eager`).
     """
     if loss == 0.0:
         return (
@@ -122,18 +122,28 @@ def causes_of_bad_loss(
             "float16, in the steps before; go back to a checkpoint with a lower learning rate",
         )
     bad = [branch for branch in branches if branch["loss"] is not None and not math.isfinite(branch["loss"])]
+    # The smallest number of float32, which masks are made of, is -inf in the half formats.
+    sees_nothing = attention == "eager" and computing != "float32"
+    number_format = ["the number format: compute in float32 or bfloat16"] if computing == "float16" else []
     if bad and len(bad) < len(branches):
         first = ", ".join(branch["id"] for branch in bad[:3])
-        return (
+        data = (
             f"the data: {len(bad)} of the step's {len(branches)} questions have such a loss ({first}), the others do "
-            "not; look at their images and tokens",
-            f"padding: rows of a batch are of different length, and a query that sees nothing is no number in eager "
-            f"attention ({computing}); try model.attn_implementation: sdpa",
+            "not; look at their images and tokens"
         )
+        padding = (
+            f"padding: rows of a batch are of different length, and a query that sees nothing is no number in eager "
+            f"attention ({computing}); try model.attn_implementation: sdpa"
+        )
+        return (data, *number_format, padding) if sees_nothing else (data, *number_format)
     return (
-        "the number format: compute in float32 or bfloat16"
-        if computing == "float16"
-        else "the learning rate: lower it",
-        "the attention mask: the smallest number of float32 is -inf in bfloat16, and a query that sees nothing is no "
-        "number; try model.attn_implementation: sdpa",
+        *number_format,
+        "the learning rate: lower it",
+        *([_MASK.format(computing=computing)] if sees_nothing else []),
     )
+
+
+_MASK = (
+    "the attention mask: the smallest number of float32 is -inf in {computing}, and a query that sees nothing is no "
+    "number; try model.attn_implementation: sdpa"
+)

@@ -32,6 +32,8 @@ def find_damage(folder: Path, *, below: tuple[str, ...] = ()) -> str:
 
     With `below`, only the files in folders of these names are looked at.
     """
+    if not (folder / SEAL_FILE).exists():
+        return f"{SEAL_FILE} is not there"
     try:
         sealed = json.loads((folder / SEAL_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -94,7 +94,7 @@ class BranchTrainer(Trainer):  # type: ignore[misc]
         self._step_sums = LossSums()
         self._counts = {"tokens": 0, "examples": 0}
         self._left_out = False
-        self._guards = Guards(train.guards, loaded, run, stage, scaled=args.fp16, note=self._note_incident)
+        self._guards = Guards(train, loaded, run, stage, scaled=args.fp16, note=self._note_incident)
         self.add_callback(self._guards)
         self._rates: dict[str, float] = {}
         self._started = time.monotonic() - seconds_before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,20 +64,94 @@ def test_other_data_are_refused_and_nothing_is_touched(
     assert but_for_the_end(stopped) == before
 
 
+def test_data_that_were_moved_are_found_with_a_data_root(
+    stopped: Path, finesight: Finesight, questions: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    questions.rename(elsewhere / questions.name)
+    ended = finesight("run", "--resume", stopped)
+    assert ended.code == 2
+    assert "give another with --data-root; then go on with: " in ended.stderr
+    ended = finesight("run", "--resume", stopped, "--data-root", elsewhere)
+    assert ended.code == 0, ended.stderr
+    assert "going on from step 4 of 12" in ended.stderr
+    assert RunDir.existing(stopped).data_root == elsewhere.resolve()
+
+
+def test_other_data_are_refused_wherever_they_are(
+    stopped: Path, finesight: Finesight, questions: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(questions, elsewhere / questions.name)
+    change_an_answer(elsewhere / questions.name)
+    ended = finesight("run", "--resume", stopped, "--data-root", elsewhere)
+    assert ended.code == 2
+    assert "the data are not those that the run began with" in ended.stderr
+    assert RunDir.existing(stopped).data_root == tmp_path.resolve()
+
+
 def but_for_the_end(run: Path) -> dict[str, bytes]:
     """Return the files of a run but for that which says how it ended."""
     return {name: content for name, content in contents(run).items() if name != "end.json"}
 
 
 def test_a_changed_recipe_is_said(stopped: Path, finesight: Finesight) -> None:
-    recipe = stopped / "recipe.yaml"
-    text = recipe.read_text(encoding="utf-8")
-    assert "max_steps: 12" in text
-    recipe.write_text(text.replace("max_steps: 12", "max_steps: 8"), encoding="utf-8")
+    change(stopped, "max_steps: 12", "max_steps: 8")
     ended = finesight("run", "--resume", stopped)
     assert ended.code == 0, ended.stderr
-    assert "warning: recipe.yaml was changed since the run began, train.max_steps: 12 → 8: steps" in ended.stderr
+    changed = "train.max_steps: 12 → 8"
+    assert f"warning: recipe.yaml was changed since the run last started, {changed}: steps already" in ended.stderr
     assert losses(stopped)[-1][2] == 8
+    page = (stopped / "report.html").read_text(encoding="utf-8")
+    assert f"The recipe was changed while the run went on: {changed}." in page
+    assert "was changed" not in finesight("run", "--resume", stopped).stderr
+    assert RunDir.existing(stopped).load("environment")["recipe_changes"] == [changed]
+
+
+def test_what_a_checkpoint_holds_stays_and_the_page_says_what_was_used(stopped: Path, finesight: Finesight) -> None:
+    change(stopped, "learning_rate: 0.005", "learning_rate: 0.5")
+    ended = finesight("run", "--resume", stopped)
+    assert ended.code == 0, ended.stderr
+    told = (
+        "warning: recipe.yaml was changed, train.learning_rate: 0.005 → 0.5: not used, the checkpoint holds the old one"
+    )
+    assert told in ended.stderr
+    run = RunDir.existing(stopped)
+    (stage,) = run.load("parameters")["stages"]
+    assert {part["learning_rate"] for part in stage["parts"]} == {0.005}
+    rates = [row["learning_rate"] for row in run.metrics() if row["kind"] == "train"]
+    assert max(rate for row in rates for rate in row.values()) == 0.005
+    assert run.load("environment")["recipe_changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("max_new_tokens: 6", "max_new_tokens: 4", "evaluate.held_out.max_new_tokens: 6 → 4"),
+        ("seed: 7", "seed: 8", "seed: 7 → 8"),
+        ("test: 0.2", "test: 0.3", "data.split.test: 0.2 → 0.3"),
+        ("vision: full", "vision: frozen", "tune.vision: full → frozen"),
+    ],
+)
+def test_what_decides_answers_and_weights_may_not_change(
+    old: str, new: str, told: str, stopped: Path, finesight: Finesight
+) -> None:
+    change(stopped, old, new)
+    before = but_for_the_end(stopped)
+    ended = finesight("run", "--resume", stopped)
+    assert ended.code == 2
+    assert f"recipe.yaml was changed since the run last started, {told}: of a run that goes on, only" in ended.stderr
+    assert "hint: another run begins with `finesight run " in ended.stderr
+    assert "; for this one, restore what was changed; then go on with: finesight run --resume " in ended.stderr
+    assert but_for_the_end(stopped) == before
+
+
+def change(run: Path, old: str, new: str) -> None:
+    recipe = run / "recipe.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    assert old in text
+    recipe.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_other_versions_are_said(stopped: Path, finesight: Finesight) -> None:

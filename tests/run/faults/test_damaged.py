@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Finesight, losses, scores, whole
+from small_runs import Finesight, contents, losses, scores, whole
 
 from finesight.rundir import RunDir
 from finesight.train import seal
+from finesight.train.checkpoints import tidy_checkpoints
 from finesight.train.seal import find_damage
 
 RECIPE = {
@@ -80,7 +81,7 @@ def write_rubbish(path: Path) -> None:
         ("rng_state.pth", Path.unlink, "rng_state.pth is not there"),
         ("trainer_state.json", write_rubbish, "trainer_state.json has 1 bytes instead of "),
         ("files.json", write_rubbish, "files.json cannot be read"),
-        ("files.json", Path.unlink, "files.json cannot be read"),
+        ("files.json", Path.unlink, "files.json is not there"),
     ],
 )
 def test_damage_is_found(file: str, damage: Callable[[Path], None], found: str, broken_off: Path) -> None:
@@ -107,6 +108,7 @@ def test_a_disk_that_does_not_give_a_file_back_is_damage(broken_off: Path, monke
         ("parts/language.safetensors", flip_a_bit, "parts/language.safetensors is not what was written"),
         ("optimizer.pt", truncate, "optimizer.pt has 100 bytes instead of "),
         ("files.json", write_rubbish, "files.json cannot be read"),
+        ("files.json", Path.unlink, "files.json is not there"),
     ],
 )
 def test_the_checkpoint_before_a_damaged_one_is_gone_on_from(
@@ -137,9 +139,63 @@ def test_a_damaged_best_checkpoint_is_trained_again(broken_off: Path, finesight:
     ended = finesight("run", "--resume", broken_off)
     assert ended.code == 0, ended.stderr
     assert f"{folder / 'checkpoint-8'}, the best one, is lost: training goes back to the one before it" in ended.stderr
+    assert "later ones are kept as unused-checkpoint-10, which nothing uses\n" in ended.stderr
     assert "going on from step 6 of 12" in ended.stderr
     assert losses(broken_off) == losses(undisturbed)
     assert scores(broken_off) == scores(undisturbed)
+
+
+def test_without_an_earlier_one_training_begins_anew_and_says_so(
+    broken_off: Path, finesight: Finesight, undisturbed: Path
+) -> None:
+    folder = broken_off / "checkpoints/tune"
+    for step in (2, 4, 6):
+        shutil.rmtree(folder / f"checkpoint-{step}")
+    truncate(folder / "checkpoint-8/parts/vision.safetensors")
+    kept = contents(folder / "checkpoint-10")
+    ended = finesight("run", "--resume", broken_off)
+    assert ended.code == 0, ended.stderr
+    assert (
+        "the best one, is lost: training begins anew, for no earlier one is left; later ones are kept" in ended.stderr
+    )
+    assert "going on from step" not in ended.stderr
+    assert contents(folder / "unused-checkpoint-10") == kept
+    assert losses(broken_off) == losses(undisturbed)
+    assert scores(broken_off) == scores(undisturbed)
+
+
+def test_what_was_being_deleted_or_written_is_cleared_away(tmp_path: Path) -> None:
+    for name in ("partial/checkpoint-3", "deleted-checkpoint-2", "damaged-checkpoint-1", "unused-checkpoint-1"):
+        (tmp_path / name).mkdir(parents=True)
+    tidy_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged-checkpoint-1", "unused-checkpoint-1"]
+
+
+@pytest.mark.parametrize("text", ['{"oops"', "[]", "{}"])
+def test_a_damaged_choice_of_the_best_checkpoint_is_made_again(
+    text: str, broken_off: Path, finesight: Finesight, undisturbed: Path
+) -> None:
+    best = broken_off / "checkpoints/tune/best.json"
+    best.write_text(text, encoding="utf-8")
+    asked = finesight("ask", broken_off, next((broken_off / "thumbs").iterdir()), "what is it?")
+    assert asked.code == 2
+    assert f"{best} is damaged, and does not say which checkpoint is the best one" in asked.stderr
+    ended = finesight("run", "--resume", broken_off)
+    assert ended.code == 0, ended.stderr
+    assert "it is kept as damaged-best.json, and the best checkpoint chosen again" in ended.stderr
+    assert best.with_name("damaged-best.json").read_text("utf-8") == text
+    assert best.read_bytes() == (undisturbed / "checkpoints/tune/best.json").read_bytes()
+    assert losses(broken_off) == losses(undisturbed)
+
+
+def test_figures_that_are_gone_are_said(broken_off: Path, finesight: Finesight) -> None:
+    file = broken_off / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:5]), encoding="utf-8")
+    ended = finesight("run", "--resume", broken_off)
+    assert ended.code == 0, ended.stderr
+    last = json.loads(lines[4])["step"]
+    assert f"warning: metrics.jsonl ends at step {last}, and the checkpoint is of step 10: the lines" in ended.stderr
 
 
 def test_the_best_checkpoint_of_a_finished_run_is_not_used_when_it_is_damaged(

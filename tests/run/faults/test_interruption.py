@@ -203,8 +203,11 @@ def test_patience_is_counted_in_steps_and_survives_a_stop(
     # No improvement is ever large enough: the first validation, at step 3, stays the last that counts.
     run = stopped_run(9, train=early(8, 100.0))
     assert losses(run)[-1][2] == 8
-    resume(finesight, run)
+    told = resume(finesight, run)
     assert losses(run)[-1][2] == 12
+    sentence = "tune: stopped early at step 12 of 40: no improvement of eval_loss of more than 100 in 8 steps"
+    assert sentence in told
+    assert "tune: stopped early at" in (run / "report.html").read_text("utf-8")
     (tmp_path / "whole").mkdir()
     unstopped = whole(tmp_path / "whole", {"train": early(8, 100.0)})
     assert losses(run) == losses(unstopped)
@@ -256,7 +259,7 @@ def test_stopped_before_anything_was_written(finesight: Finesight, write_recipe:
         patch.setattr("finesight.checking.open_start", interrupt)
         ended = finesight("run", write_recipe(), "--output", tmp_path / "run")
     assert ended.code == 130
-    assert ended.stderr == "stopped before anything was written\n"
+    assert ended.stderr.endswith("\nstopped before anything was written\n")
     assert not (tmp_path / "run").exists()
 
 

@@ -88,7 +88,8 @@ def test_before_anything_is_written_a_warning_stops_at_once(
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, checking, "tokenize", 1, signal.SIGTERM)
         ended = finesight("run", write_recipe(), "--output", tmp_path / "run")
-    assert (ended.code, ended.stderr) == (RESUME_ME, "stopped before anything was written\n")
+    assert ended.code == RESUME_ME
+    assert ended.stderr.endswith("\nstopped before anything was written\n")
     assert not (tmp_path / "run").exists()
 
 

@@ -54,7 +54,7 @@ def take_snapshot(path: Path) -> Snapshot:
         return _not_begun(path)
     run = RunDir.existing(path)
     if run.is_evaluation:
-        raise UserError(f"{path}: an evaluation, not a run", hint=f"its scores are in {path / 'scores.json'}")
+        raise UserError(f"{path}: an evaluation, not a run", hint=run.how_compared)
     # Before the files: a run that ends between the two has then written its last ones.
     holder, was_killed = who_holds(path), (path / LOCK_FILE).exists()
     files = read_files(run, with_records=False)
@@ -90,6 +90,8 @@ def _complete_lines(path: Path) -> int:
 
 
 def _not_begun(path: Path) -> Snapshot:
+    if path.exists() and not path.is_dir():
+        RunDir.existing(path)  # says that it is none
     holder = who_holds(path)
     is_empty = not path.exists() or (path.is_dir() and all(file.name == LOCK_FILE for file in path.iterdir()))
     if holder is None and not is_empty:
@@ -107,7 +109,7 @@ def _state(files: RunFiles, holder: Holder | None, *, was_killed: bool) -> tuple
     if files.end:
         state, hint = _ENDS[files.end["how"]], files.end["hint"] or go_on
         if state == "preempted":
-            hint = f"a job of `finesight launch` goes on by itself; without one, {hint}"
+            hint = f"a job of `finesight launch --slurm` goes on by itself; any other run does not: {hint}"
         return state, f"{files.end['message']} ({files.end['at']})", hint
     if was_killed:
         return "gone", "its process has ended without a word: killed, perhaps for memory", go_on

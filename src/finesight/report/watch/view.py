@@ -96,8 +96,11 @@ def _training(training: Training, *, is_running: bool) -> Iterator[RenderableTyp
     from rich.text import Text
 
     if training.planned_steps and not training.is_over:
-        yield ProgressBar(total=training.planned_steps, completed=training.step, width=60)
-        yield Text()  # ends the bar's line
+        # Without colour the bar is drawn as far as it has come and no further: the share says where it ends.
+        row = Table.grid(padding=(0, 2, 0, 0))
+        share = f"{training.step / training.planned_steps:.0%}"
+        row.add_row(ProgressBar(total=training.planned_steps, completed=training.step, width=60), Text(share))
+        yield row
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     for name, words in _figures(training, is_running=is_running):

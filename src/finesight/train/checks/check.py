@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -40,10 +40,18 @@ def say_what_was_checked(checks: Sequence[Check], *, of_stand_ins: bool) -> None
 
 
 def require_passed(checks: Iterable[Check]) -> None:
-    """Raise `CheckFailed` naming every failure."""
+    """Raise `CheckFailed` naming every failure; of several, each hint stands once, below the first that it is for."""
     failures = [check for check in checks if check.status == "failure"]
+    if len(failures) == 1:
+        raise CheckFailed(f"{failures[0].name}: {failures[0].message}", hint=failures[0].hint)
     if failures:
-        raise CheckFailed(
-            "\n".join(f"{check.name}: {check.message}" for check in failures),
-            hint="; ".join(dict.fromkeys(check.hint for check in failures if check.hint)),
-        )
+        raise CheckFailed("\n".join(_with_hints(failures)))
+
+
+def _with_hints(failures: Iterable[Check]) -> Iterator[str]:
+    given: set[str] = set()
+    for check in failures:
+        yield f"{check.name}: {check.message}"
+        if check.hint and check.hint not in given:
+            yield f"  hint: {check.hint}"
+            given.add(check.hint)

@@ -9,6 +9,7 @@ import numpy as np
 
 from finesight.models.encoded import Branch, Encoded
 from finesight.models.formatter import Formatter
+from finesight.numerals import number_or_range
 from finesight.recipe.data import Data
 from finesight.train.checks.check import Check
 
@@ -79,7 +80,7 @@ def check_whole_images(formatter: Formatter, contexts: Sequence[Encoded]) -> Che
         in_prefix = _count(context.prefix_ids, formatter)
         cut += [branch for branch in context.branches if in_prefix + _count(branch.ids, formatter) != sum(expected)]
         found.update(expected)
-    tokens = f"{min(found, default=0):,}" if len(found) < 2 else f"{min(found):,} to {max(found):,}"
+    tokens = number_or_range(found) if found else "0"
     if cut:
         return Check(
             "whole images",

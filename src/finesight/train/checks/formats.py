@@ -15,6 +15,7 @@ from finesight.models.parts import bare_name
 from finesight.train.checks.check import Check
 from finesight.train.checks.trial_step import Trial
 
+WIDER = "set model.dtype: float32 or bfloat16 (train.bf16 instead of train.fp16)"
 _REMEDY = "set model.dtype, so that all weights are loaded in one format"
 
 
@@ -99,6 +100,16 @@ def check_formats(trial: Trial) -> Check:
         return Check(name, "failure", f"{first}{more}, in a model of {spoken(weights)}", hint=_REMEDY)
     computed = f"{spoken(next(iter(asked)))} over {spoken(weights)}" if asked else spoken(weights)
     return Check(name, "pass", f"from the first module to the last: {computed}")
+
+
+def remedy_for_no_number(computed: torch.dtype) -> str:
+    """Return what helps where a loss is no number, of a model that computes in this format."""
+    if computed == torch.float16:
+        return f"{WIDER}: float16 ends at 65,504"
+    return (
+        f"the checkpoint's weights are damaged or far too large ({spoken(computed)} is wide enough); if not, look at "
+        "the rows with `finesight look`"
+    )
 
 
 def spoken(dtype: torch.dtype) -> str:

@@ -14,6 +14,7 @@ from finesight.models.hf.formatter import HfFormatter
 from finesight.models.image_formatter import ImageFormatter
 from finesight.models.loaded import Loaded
 from finesight.models.parts import bare_parameters
+from finesight.numerals import number_or_range, plural
 from finesight.recipe.recipe import Stage
 from finesight.schema import PART_NAMES, TaskExamples
 from finesight.train.checks.check import Check
@@ -68,7 +69,7 @@ def check_labels(formatter: Formatter, singles: Sequence[Encoded]) -> Check:
     return Check(
         "labels",
         "pass",
-        f"all {len(singles):,} examples have {min(tokens)} to {max(tokens)} learned tokens, and they are the answers",
+        f"all {len(singles):,} examples have {number_or_range(tokens)} learned tokens, and they are the answers",
     )
 
 
@@ -153,7 +154,7 @@ def check_finite(loaded: Loaded) -> Check:
         return Check(
             "finite weights",
             "failure",
-            f"{len(broken)} tensors hold NaN or infinite numbers (first: {broken[0]})",
+            f"{plural(len(broken), 'tensor')} with NaN or infinite numbers (first: {broken[0]})",
             hint="take the checkpoint from its source again; if a training wrote it, its loss was NaN",
         )
     return Check("finite weights", "pass", "no weight is NaN or infinite")

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from finesight.models.loaded import Loaded
+from finesight.numerals import plural
 from finesight.recipe.recipe import Stage
 from finesight.train.checks.check import Check
+from finesight.train.checks.formats import WIDER, remedy_for_no_number
 from finesight.train.checks.room import free_bytes, in_gib
-from finesight.train.checks.trial_step import Trial
+from finesight.train.checks.trial_step import Trial, computing_format
 
 _NAMED = 3
 _RANDOM_IS_OFF = 0.25
@@ -80,9 +82,14 @@ def describe_lack(trial: Trial, error: torch.OutOfMemoryError) -> Check:
 
 
 def check_step(trial: Trial, step: StepTaken, table: Mapping[str, Any]) -> Iterator[Check]:
-    """Yield the checks of a step; `table` is the stage's entry of parameters.json."""
+    """Yield the checks of a step; `table` is the stage's entry of parameters.json.
+
+    Of a loss that is no number no gradient is one either: that is said once.
+    """
     yield check_first_loss(trial.loaded, trial.stage, step.loss)
-    yield check_gradients(trial.stage, step, trial.adapters, table)
+    if math.isfinite(step.loss):
+        computed = computing_format(trial.loaded, trial.stage.train)
+        yield check_gradients(trial.stage, step, trial.adapters, table, computed)
 
 
 def check_first_loss(loaded: Loaded, stage: Stage, loss: float) -> Check:
@@ -96,7 +103,7 @@ def check_first_loss(loaded: Loaded, stage: Stage, loss: float) -> Check:
             name,
             "failure",
             f"the loss of the first rows is {loss}",
-            hint="set model.dtype: float32 or bfloat16, and look at the rows with `finesight look`"
+            hint=remedy_for_no_number(computing_format(loaded, stage.train))
             if loss
             else "look at the rows with `finesight look`: what is learned must not stand in the question",
         )
@@ -117,8 +124,10 @@ def check_first_loss(loaded: Loaded, stage: Stage, loss: float) -> Check:
     return Check(name, "pass", beside)
 
 
-def check_gradients(stage: Stage, step: StepTaken, adapters: set[str], table: Mapping[str, Any]) -> Check:
-    """A gradient stands at every tensor that should learn, and at no other."""
+def check_gradients(
+    stage: Stage, step: StepTaken, adapters: set[str], table: Mapping[str, Any], computed: torch.dtype
+) -> Check:
+    """A gradient stands at every tensor that should learn, and at no other; `computed` is the format of products."""
     name = f"gradients of {stage.name}"
     if step.without:
         idle = [each for each in step.without if each in adapters]
@@ -140,8 +149,10 @@ def check_gradients(stage: Stage, step: StepTaken, adapters: set[str], table: Ma
         return Check(
             name,
             "failure",
-            f"the loss is a number, and gradients are none: {_named(step.not_numbers)}",
-            hint="set model.dtype: float32 or bfloat16; a square root or a division at zero does this too",
+            f"the loss is a number, and gradients are no numbers: {_named(step.not_numbers)}",
+            hint=f"{WIDER}; a square root or a division at zero does this too"
+            if computed == torch.float16
+            else "a square root or a division at zero does this, and weights that are far too large",
         )
     unreachable = [tensor for part in table["parts"] for tensor in part["unreachable_tensors"]]
     left = f"; none can reach {_named(unreachable)}, left alone" if unreachable else ""
@@ -157,7 +168,7 @@ def check_frozen(stage: Stage, before: Mapping[str, int], after: Mapping[str, in
         return Check(
             name,
             "failure",
-            f"{len(moved)} tensors moved that should not learn: {_named(moved)}",
+            f"{plural(len(moved), 'tensor')} moved that should not learn: {_named(moved)}",
             hint="does the model change them as it computes, as a batch norm does? Tune that part in full",
         )
     return Check(name, "pass", f"all {len(frozen)} tensors that do not learn are bit for bit what they were")

@@ -11,7 +11,7 @@ from finesight.models.loaded import Loaded
 from finesight.recipe.recipe import Stage
 from finesight.train.batches import make_batch
 from finesight.train.checks.check import Check
-from finesight.train.checks.formats import spoken
+from finesight.train.checks.formats import remedy_for_no_number, spoken
 from finesight.train.checks.trial_step import computing_format, losses_of
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -35,13 +35,13 @@ def check_packing(loaded: Loaded, stage: Stage, learned: Sequence[Encoded]) -> C
             name,
             "failure",
             f"the loss of a question in a row of its own is no number ({how})",
-            hint="set model.dtype: float32 or bfloat16; if it is one of them, the checkpoint's weights are damaged",
+            hint=remedy_for_no_number(dtype),
         )
     if not bool(together.isfinite().all()):
         return Check(
             name,
             "failure",
-            f"the loss is a number in rows of their own, and none in a row of two questions with padding ({how})",
+            f"the loss is a number in rows of their own, and no number in a row of two questions with padding ({how})",
             hint="set model.attn_implementation: sdpa; a query that sees nothing is no number in eager attention",
         )
     apart = float((together - alone).abs().mean() / alone.abs().mean())
